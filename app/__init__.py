@@ -1,0 +1,1 @@
+"""The import paths of the monitoring guide: thin, and not part of the wheel."""

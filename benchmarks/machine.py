@@ -1,0 +1,115 @@
+"""The machine under the measurement: its facts, its cores, the processor time of its processes."""
+
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """What a reader needs to compare figures from elsewhere."""
+    p50_ms, p99_ms = fdatasync_ms(folder)
+    return {
+        "cores": os.cpu_count(),
+        "cpu": _cpu_model(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "nginx": _version(["nginx", "-v"]),
+        "filesystem": _filesystem(folder),
+        "fdatasync_p50_ms": round(p50_ms, 3),
+        "fdatasync_p99_ms": round(p99_ms, 3),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def fdatasync_ms(folder: Path, times: int = 500) -> tuple[float, float]:
+    """p50 and p99 of appending 600 bytes and waiting for the device, in milliseconds."""
+    took_ms = []
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        for _ in range(times):
+            began = time.perf_counter()
+            os.write(file.fileno(), b"r" * 600)
+            os.fdatasync(file.fileno())
+            took_ms.append((time.perf_counter() - began) * 1e3)
+    quantiles = statistics.quantiles(took_ms, n=100)
+    return quantiles[49], quantiles[98]
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds, user and system, of the session that `pid` leads."""
+    total = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if int(fields[3]) == pid:
+            total += int(fields[11]) + int(fields[12])
+    return total / TICKS_PER_S
+
+
+def resident_mb(pid: int) -> float:
+    """Memory in use by the session that `pid` leads."""
+    pages = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == pid:
+                pages += int((entry / "statm").read_text().split()[1])
+        except OSError:
+            continue  # it ended meanwhile
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def pinned(core: int, command: Sequence[str]) -> list[str]:
+    """The command, held to one core."""
+    return ["taskset", "-c", str(core), *command]
+
+
+def stop(process: "subprocess.Popen[Any]") -> None:
+    """SIGTERM to what was started with a session of its own, SIGKILL if it does not listen."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago: nginx cannot be given 0."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _version(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (done.stdout + done.stderr).strip().rpartition("/")[2]
+
+
+def _filesystem(folder: Path) -> str:
+    done = subprocess.run(
+        ["stat", "-f", "-c", "%T", str(folder)], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()

@@ -1,0 +1,42 @@
+"""Write the files that are generated from the code, or with --check compare them: exit 1 if one is stale."""
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tristar.metrics.dashboard import build
+from tristar.settings.reference import render
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def generated() -> Mapping[str, str]:
+    """Every generated file: its path in the repository, and what it should hold."""
+    return {"docs/settings.md": render(), "grafana/tristar-dashboard.json": build()}
+
+
+def main(arguments: list[str]) -> int:
+    """Write every generated file; with `--check` write none, show the differences instead."""
+    stale = 0
+    for name, wanted in generated().items():
+        path = ROOT / name
+        present = path.read_text(encoding="utf-8") if path.exists() else ""
+        if present == wanted:
+            continue
+        if "--check" in arguments:
+            stale += 1
+            diff = difflib.unified_diff(
+                present.splitlines(), wanted.splitlines(), name, "generated", lineterm=""
+            )
+            print("\n".join(diff))
+        else:
+            path.write_text(wanted, encoding="utf-8")
+            print(f"wrote {name}")
+    if stale:
+        print(f"{stale} generated file(s) are stale: run `make docs` and commit the result.")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,441 @@
+"""The composition root: settings in, a running gateway out; the only place where objects are built."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import pickle
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from tristar import __version__
+from tristar.audit.access import handover
+from tristar.audit.listener import AuditSocket
+from tristar.audit.reader import Snapshot
+from tristar.audit.record import Origin, Scribe
+from tristar.audit.signing import Signer
+from tristar.audit.writer import AuditWriter, WriterOptions
+from tristar.auth.keys import Keys
+from tristar.clock import Clock, SystemClock
+from tristar.errors import SettingsInvalid, Unavailable
+from tristar.gateway import Gateway, Ties, Unwell
+from tristar.host.hub import Hub
+from tristar.host.link import Link, LinkBreakers, LinkLedger, LinkLimiter, LinkScraper
+from tristar.host.local import LocalLedger
+from tristar.host.orders import HubOrders, LinkOrders
+from tristar.host.orphans import recover, slots_path
+from tristar.host.port import Port
+from tristar.host.scrape import HubScraper
+from tristar.host.slots import SlotTable
+from tristar.limits.limiter import Limiter
+from tristar.limits.local import LocalLimiter
+from tristar.limits.opening import open_shared
+from tristar.memory.opening import open_store
+from tristar.memory.store import Store
+from tristar.metrics.audits import AuditReadings
+from tristar.metrics.books import Books
+from tristar.metrics.lag import watch_loop
+from tristar.routing.catalog import Catalog
+from tristar.settings import Settings, load
+from tristar.storage.engine import Database
+from tristar.storage.opening import open_engine
+
+FINGERPRINT_FILE = "fingerprint.key"
+SWEEP_S = 30.0
+HUB_SOCKET = "hub.sock"
+HUB_POLL_S = 0.01
+
+_log = structlog.get_logger("tristar")
+
+
+class Host:
+    """The hub of this host with everything that hangs on it; held by one process."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._database: Database = open_engine(settings.database_url, settings.data_dir)
+        self._store: Store = open_store(self._database, clock)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.books = self._open_books()
+        self.hub = Hub(
+            loop=self._loop,
+            clock=clock,
+            scribe=open_scribe(settings, clock),
+            books=self.books,
+            catalog=settings.catalog,
+            strict=settings.audit.mode == "strict",
+            deadline_s=2.0,
+        )
+        self._slots: SlotTable | None = None
+        self._scraper: HubScraper | None = None
+        if self.books is not None:
+            self._scraper = HubScraper(self.books, self._loop, settings.metrics.path, self._count_memory)
+        self._orders = HubOrders(self.hub, self.reload)
+        self.gateway: Gateway | None = None
+        """The gateway in this process, if there is one; it takes reloaded configurations."""
+        own = LocalLimiter(clock)
+        self._shared = open_shared(settings.redis_url, own, self._sharing_changed)
+        self.limiter: Limiter = self._shared or own
+        render = self._scraper.scrape if self._scraper else _unmeasured
+        self.port = Port(self.hub, self.limiter, self._loop, render)
+
+    async def reload(self) -> list[str]:
+        """Read the configuration again and put its llms and providers in force everywhere.
+
+        Returns the faults; then nothing was changed. Other settings take a restart.
+        """
+        before = self._settings
+        try:
+            after = await asyncio.to_thread(load, os.environ, Path.cwd(), before.config_path)
+        except SettingsInvalid as invalid:
+            problems = [str(fault) for fault in invalid.faults]
+            self.hub.event("config_rejected", "configuration", {"problems": problems}, "ERROR")
+            _log.error("configuration rejected; the running one stays", problems=problems)
+            return problems
+        self._settings = replace(before, catalog=after.catalog)
+        self.hub.board.adopt(after.catalog)
+        if self.books is not None:
+            self.books.set_models(model_pairs(after.catalog), after.catalog.llms)
+        if self.gateway is not None:
+            self.gateway.adopt(self._settings)
+        self.port.adopt(pickle.dumps(self._settings))
+        self.hub.event("config_reloaded", "configuration", {"llms": len(after.catalog.llms)})
+        _log.info("configuration reloaded", llms=len(after.catalog.llms))
+        return []
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in force."""
+        return self._settings
+
+    async def start(self) -> None:
+        """Take the audit directory, record what an earlier run left open, bring the schema up to date.
+
+        Raises:
+            WriterBusy: another gateway or script holds the directory.
+            AuditCorrupt: the log was tampered with.
+        """
+        settings = self._settings
+        writer = await asyncio.to_thread(self._open_writer)
+        self._writer = writer
+        self.hub.attach(writer)
+        self._audit_socket = await AuditSocket.serve(writer)
+        self.port.carry_out = self._orders.carry_out
+        orphans = recover(self.hub, settings.audit.dir, _recorded_in(settings.audit.dir))
+        if orphans:
+            _log.warning("requests of an earlier run were open", recorded_as_orphaned=orphans)
+        if self.books is not None:
+            self.books.watch(
+                active_connections=self._count_active,
+                memory_entries=self._memory_entries,
+                breaker_states=self.hub.board.states,
+                audit=self._audit_readings,
+                dependencies=self._dependencies,
+                llm_in_flight=self._in_flight,
+            )
+            self._tasks.append(self._loop.create_task(watch_loop(self.books.event_loop_lag)))
+        with contextlib.suppress(Unavailable):
+            await self._database.start()
+            await self._warn_if_open()
+        if self._shared is not None:
+            _log.warning("REDIS_URL shares limits; breakers are this host's own in this version")
+            await self._shared.open()
+        self._tasks.append(self._loop.create_task(self._sweep()))
+        self.hub.event(
+            "service_started", "service", {"version": __version__, "workers": settings.server.workers}
+        )
+
+    def _open_writer(self) -> AuditWriter:
+        directory = self._settings.audit.dir
+        with handover(directory):  # a script that holds the log lets go of it
+            return AuditWriter.open(
+                directory,
+                options=writer_options(self._settings),
+                signer=Signer.load_or_create(self._settings.data_dir),
+                clock=self._clock,
+                on_commit=self.hub.on_commit,
+                internal=self.hub.scribe.internal,
+            )
+
+    def _sharing_changed(self, reason: str) -> None:
+        """Redis went away or came back; told once each time, in the logs and to every worker."""
+        condition = "degraded" if reason else "ok"
+        _log.warning("redis", condition=condition, reason=reason)
+        self.hub.event(
+            "dependency_transition",
+            "dependency:redis",
+            {"to": condition, "reason": reason or None},
+            "WARNING" if reason else "INFO",
+        )
+        self.port.tell_sharing(reason)
+
+    async def _warn_if_open(self) -> None:
+        settings = self._settings
+        if settings.auth.admin_key is not None or not settings.server.loopback:
+            return
+        if not (await Keys(self._database, self._clock).page(1)).keys:
+            _log.warning(
+                "access is open to everyone on this machine; set TRISTAR_ADMIN_KEY or make a key to close it"
+            )
+
+    async def stop(self) -> None:
+        """Record the end, make everything durable, let the directory go."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.hub.event("service_stopped", "service", {"version": __version__})
+        if self._shared is not None:
+            await self._shared.close()
+        self._audit_socket.stop_listening()
+        await asyncio.to_thread(self.hub.close)
+        await self._audit_socket.close()
+        await self._database.close()
+
+    def tie(self) -> Ties:
+        """Tie a gateway in this very process to the hub."""
+        slots = open_slots(self._settings)
+        self._slots = slots
+        strict = self._settings.audit.mode == "strict"
+        ledger = LocalLedger(self.hub, slots, self._loop, self._clock, strict=strict)
+        return Ties(
+            ledger=ledger,
+            breakers=self.hub.board,
+            limiter=self.limiter,
+            scraper=self._scraper,
+            unwell=Unwell(self.hub, self.port),
+            slots=slots,
+            orders=self._orders,
+            database=self._database,
+        )
+
+    async def listen(self, path: Path) -> asyncio.Server:
+        """Serve workers in other processes."""
+        return await self.port.listen(path)
+
+    def _open_books(self) -> Books | None:
+        if not self._settings.metrics.enabled:
+            return None
+        return Books(
+            clock=self._clock,
+            version=__version__,
+            models=model_pairs(self._settings.catalog),
+            llm_ids=self._settings.catalog.llms,
+        )
+
+    def _audit_readings(self) -> AuditReadings:
+        return AuditReadings(queue_records=self._writer.health().queued)
+
+    def _count_active(self) -> int:
+        own = 0 if self._slots is None else self._slots.active()
+        return own + self.port.active()
+
+    def _in_flight(self) -> Mapping[tuple[str, str], int]:
+        total = self.port.in_flight()
+        if self.gateway is not None:
+            total.update(dict(self.gateway.in_flight))
+        return total
+
+    def _memory_entries(self) -> int | None:
+        return self._scraper.memory_entries if self._scraper else None
+
+    def _dependencies(self) -> Mapping[str, float]:
+        broken = 0.0 if self._settings.audit.mode == "strict" else 0.5
+        stored = self._scraper is None or self._scraper.memory_entries is not None
+        found = {"audit": broken if self.hub.unwell else 1.0, "storage": 1.0 if stored else 0.5}
+        if self._shared is not None:
+            found["redis"] = 0.5 if self._shared.unwell else 1.0
+        return found
+
+    async def _count_memory(self) -> int | None:
+        return await self._store.live_entries()
+
+    async def _sweep(self) -> None:
+        """Expired memory entries are invisible at once; here they also leave the disk."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            with contextlib.suppress(Unavailable):
+                await self._store.sweep()
+
+
+async def _unmeasured(accept: str | None) -> tuple[bytes, str]:
+    del accept
+    return b"", "text/plain"
+
+
+def model_pairs(catalog: Catalog) -> list[tuple[str, str]]:
+    """The configured (model, provider) pairs: the label values that exist from the start."""
+    return [(llm.model, llm.provider.name) for llm in catalog.llms.values()]
+
+
+def writer_options(settings: Settings) -> WriterOptions:
+    """The audit settings in the writer's units."""
+    total_mb = settings.audit.total_size_mb
+    return WriterOptions(
+        max_segment_bytes=settings.audit.max_size_mb * 1024 * 1024,
+        retention_days=settings.audit.retention_days,
+        total_bytes=None if total_mb is None else total_mb * 1024 * 1024,
+    )
+
+
+def open_scribe(settings: Settings, clock: Clock) -> Scribe:
+    """This process's scribe; the fingerprint key is the installation's, made on first use."""
+    origin = Origin(host=socket.gethostname(), worker=str(os.getpid()), version=__version__)
+    return Scribe(origin, clock=clock, fingerprint_key=_fingerprint_key(settings.data_dir))
+
+
+def _fingerprint_key(data_dir: Path) -> bytes:
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = data_dir / FINGERPRINT_FILE
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(descriptor, "wb") as file:
+        key = secrets.token_bytes(32)
+        file.write(key)
+    return key
+
+
+def open_slots(settings: Settings) -> SlotTable:
+    """This process's table of requests in progress."""
+    return SlotTable(slots_path(settings.audit.dir, os.getpid(), secrets.token_hex(4)))
+
+
+def _recorded_in(directory: Path) -> Callable[[set[str], float], set[str]]:
+    def recorded(event_ids: set[str], since: float) -> set[str]:
+        del since
+        wanted = {event_id: event_id.encode() for event_id in event_ids}
+        found: set[str] = set()
+        for line in Snapshot.take(directory).lines():
+            found.update(event_id for event_id, needle in wanted.items() if needle in line)
+        return found
+
+    return recorded
+
+
+async def connect_link(
+    path: Path, settings: Settings, clock: Clock, lost: Callable[[], None]
+) -> tuple[Link, Ties]:
+    """Tie this worker to the hub that listens at `path`."""
+    loop = asyncio.get_running_loop()
+    link = Link(loop, lost)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        await loop.create_unix_connection(lambda: link, f"/proc/self/fd/{directory}/{path.name}")
+    finally:
+        os.close(directory)
+    slots = open_slots(settings)
+    link.hello(os.getpid(), slots)
+    strict = settings.audit.mode == "strict"
+    ledger = LinkLedger(link, open_scribe(settings, clock), slots, loop, clock, strict=strict)
+    scraper = LinkScraper(link, settings.metrics.path) if settings.metrics.enabled else None
+    return link, Ties(
+        ledger=ledger,
+        breakers=LinkBreakers(link, clock),
+        limiter=LinkLimiter(link),
+        scraper=scraper,
+        unwell=Unwell(link, link),
+        slots=slots,
+        orders=LinkOrders(link, clock),
+        database=open_engine(settings.database_url, settings.data_dir),
+    )
+
+
+def reload_on_hangup(host: Host) -> None:
+    """Reload the configuration on SIGHUP."""
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[list[str]]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(host.reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+def settle_collector() -> None:
+    """Keep the garbage collector off what start-up made; collect the rest seldom (p99 latency)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+@contextlib.asynccontextmanager
+async def solo(settings: Settings) -> AsyncIterator[Gateway]:
+    """Hub and gateway in this process, started; both are stopped on leaving."""
+    clock = SystemClock()
+    async with hosting(settings) as host:
+        ties = host.tie()
+        gateway = host.gateway = Gateway(settings, ties, clock)
+        reload_on_hangup(host)
+        await gateway.start()
+        try:
+            yield gateway
+        finally:
+            await gateway.stop()
+    ties.slots.close()
+
+
+@contextlib.asynccontextmanager
+async def hosting(settings: Settings) -> AsyncIterator[Host]:
+    """The hub of this host, open to workers in other processes."""
+    host = Host(settings, SystemClock())
+    await host.start()
+    path = settings.audit.dir / HUB_SOCKET
+    server = await host.listen(path)
+    try:
+        yield host
+    finally:
+        # Other processes may still stream, and cannot end well without their hub.
+        await host.port.emptied(settings.server.drain_s)
+        server.close()
+        await host.stop()
+        path.unlink(missing_ok=True)
+
+
+@contextlib.asynccontextmanager
+async def linked(settings: Settings, is_coming: Callable[[], bool] = lambda: False) -> AsyncIterator[Gateway]:
+    """A gateway tied to the hub in another process, started; the process exits when the hub is lost.
+
+    While there is no hub and `is_coming()`, it waits for one.
+
+    Raises:
+        OSError: there is no hub.
+    """
+    leaving = False
+
+    def abandoned() -> None:
+        if not leaving:
+            os._exit(1)  # nothing can be recorded any more; the tables tell the next hub what was open
+
+    clock = SystemClock()
+    path = settings.audit.dir / HUB_SOCKET
+    while True:
+        try:
+            link, ties = await connect_link(path, settings, clock, abandoned)
+            break
+        except (FileNotFoundError, ConnectionRefusedError):
+            if not is_coming():
+                raise
+            await asyncio.sleep(HUB_POLL_S)
+    gateway = Gateway(settings, ties, clock)
+    link.in_flight = gateway.in_flight
+    link.adopt = lambda pickled: gateway.adopt(pickle.loads(pickled))  # noqa: S301 - from our own hub
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        leaving = True
+        await gateway.stop()
+        await ties.database.close()
+        ties.slots.close()
+        link.close()

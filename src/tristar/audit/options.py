@@ -1,0 +1,52 @@
+"""What an operator chooses about the log on disk, and what the writer says about itself."""
+
+from dataclasses import dataclass
+
+from tristar.errors import StartRefused
+
+
+class WriterBusy(StartRefused):
+    """Another process (or another part of this one) holds the directory; nothing was written.
+
+    Operator action: stop that process, or ask it to hand over (`tristar.audit.access.handover`).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class WriterOptions:
+    """Sizes in bytes, times in seconds; the defaults are those of the environment variables.
+
+    Under load a batch begins no sooner than `linger_s` (at most 0.002) after the one before it; a lone record
+    never lingers. While the disk fails, waiting records are given up after `give_up_s`.
+    """
+
+    max_segment_bytes: int = 100 * 1024 * 1024
+    retention_days: float = 30
+    total_bytes: int | None = None
+    capacity: int = 65_536
+    max_batch_bytes: int = 1 << 20
+    linger_s: float = 0.001
+    give_up_s: float = 2.0
+    publish_s: float = 1.0
+    reserve_bytes: int = 4 << 20
+    compress_level: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WriterHealth:
+    """The writer's state at this moment.
+
+    `ok` is false while records cannot be made durable; `reason` then says why and what to do, and is empty
+    otherwise. `queued` counts records not yet durable, `durable_seq` is the newest durable record (-1: none),
+    `oldest_queued_s` how long the oldest of the queued has waited. `used_bytes` of `limit_bytes` (None: no
+    limit) is the directory's size. `warning` names what will become a failure if nothing is done.
+    """
+
+    ok: bool
+    reason: str
+    queued: int
+    durable_seq: int
+    oldest_queued_s: float
+    used_bytes: int = 0
+    limit_bytes: int | None = None
+    warning: str = ""

@@ -1,0 +1,435 @@
+"""One audit record: what it says, in which order, and how it becomes bytes.
+
+A record is one line of JSON. It is encoded once, where it arises, into a `Draft`: everything before
+and everything after the sequence number, which only the writer knows.
+"""
+
+import enum
+import functools
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from typing import Literal, TypeVar, get_args
+
+import msgspec
+
+from tristar.audit import plain
+from tristar.audit.draft import Draft
+from tristar.clock import Clock
+from tristar.exchange import Attempt, Exchange, TokenSource
+
+SERVICE = "ailinux-backend"
+"""The name under which SIEM rules know this system."""
+
+MAX_LINE_BYTES = 65_536
+"""No line is longer, whatever it is given; what had to go is marked in its `details`."""
+
+LIBRARY_WORKER = "library"
+"""`worker` of a record made by a program that imports the library begins so: kept out of the books."""
+
+Action = Literal[
+    "llm_call", "request", "auth_success", "auth_failure", "access_denied", "rate_limited", "budget_exceeded",
+    "breaker_transition", "breaker_override", "key_created", "key_updated", "key_revoked", "config_reloaded",
+    "config_rejected", "memory_written", "memory_read", "memory_deleted", "audit_read", "audit_exported",
+    "audit_verified", "audit_segment_closed", "audit_retention", "audit_gap", "audit_erasure", "audit_hold",
+    "audit_recovered", "service_started", "service_stopped",
+]  # fmt: skip
+"""What the gateway itself records: a closed list. Library callers may name others."""
+
+ACTIONS: frozenset[str] = frozenset(get_args(Action))
+TERMINAL_ACTIONS: frozenset[str] = frozenset({"llm_call", "request"})
+"""A request under /v1, /mcp or /admin ends in exactly one record of these."""
+
+
+class Level(enum.StrEnum):
+    """How much a record asks of its reader."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+    SECURITY = "SECURITY"
+
+
+def level(name: str) -> Level:
+    """The level of that name, upper or lower case.
+
+    Raises:
+        ValueError: there is no such level; the message lists those there are.
+    """
+    try:
+        return Level(name.upper())
+    except (ValueError, AttributeError):
+        raise ValueError(f"unknown audit level {name!r:.64}: use one of {', '.join(Level)}") from None
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Who writes: the last four fields of every record. `worker` is unique on its host."""
+
+    host: str
+    worker: str
+    version: str
+    service: str = SERVICE
+
+
+_ROUTINE_FINISHES = frozenset({"stop", "length", "tool_calls", "end_turn", "max_tokens", "tool_use"})
+_INTERNAL_LEVELS = {"audit_gap": Level.ERROR, "audit_recovered": Level.WARNING}
+_FIELD_CHARS = 256
+_RESOURCE_CHARS = 1024
+_ACTION_CHARS = 128
+_DETAILS_CHARS = 40_000
+_SMALLER_DETAILS_CHARS = (10_000, 2_500)
+_OVERHEAD_BYTES = 64  # the sequence number and what joins the parts
+
+_Part = TypeVar("_Part", bound=msgspec.Struct)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Head(msgspec.Struct):
+    timestamp: str
+    trace_id: str
+    action: str
+    resource: str
+    log_level: str
+
+
+class _Tail(msgspec.Struct):
+    event_id: str
+    outcome: str | None
+    user_id: str | None
+    session_id: str | None
+    ip_address: str | None
+    duration_ms: float | None
+    status: int | None
+    details: object
+
+
+class _End(msgspec.Struct):
+    service: str
+    version: str
+    host: str
+    worker: str
+
+
+class _Try(msgspec.Struct, omit_defaults=True):
+    """One attempt, as the record shows it; what is absent did not occur."""
+
+    llm_id: str
+    provider: str
+    model: str
+    status: str
+    ms: float
+    error_type: str | None = None
+    http_status: int | None = None
+    tokens_input: int = 0
+    tokens_output: int = 0
+    tokens_source: str = "none"
+    tokens_cache_read: int = 0
+    tokens_cache_write: int = 0
+    tokens_reasoning: int = 0
+    first_token_ms: float | None = None
+    finish_reason: str | None = None
+    malformed_chunks: int = 0
+    reason: str | None = None
+
+
+class _Call(msgspec.Struct):
+    """`details` of an `llm_call`."""
+
+    method: str
+    llm_id: str | None
+    provider: str | None
+    model_asked: str | None
+    model_answered: str | None
+    attempts: list[_Try]
+    tokens_input: int
+    tokens_output: int
+    tokens_source: TokenSource
+    first_token_ms: float | None
+    finish_reason: str | None
+    stream: bool
+    prompt_bytes: int | None
+    prompt_hmac: str | None
+    answer_bytes: int | None
+    answer_hmac: str | None
+
+
+class Scribe:
+    """Makes drafts: one per process, for everything that this origin records.
+
+    `fingerprint_key` is this installation's own: fingerprints of prompts and answers are
+    HMAC-SHA256 under it, so that equal texts can be told equal and no text can be guessed
+    without the key. Safe to share between threads; touches no disk.
+    """
+
+    def __init__(self, origin: Origin, *, clock: Clock, fingerprint_key: bytes) -> None:
+        self._clock = clock
+        self._fingerprint = _Fingerprint(fingerprint_key)
+        self._suffix = (
+            b"," + _encode(_mended(_End(origin.service, origin.version, origin.host, origin.worker)))[1:]
+        )
+
+    def from_exchange(self, exchange: Exchange) -> Draft:
+        """The one terminal record of a closed exchange, stamped with the time of its end.
+
+        `prompt` and `answer` leave only sizes and fingerprints. Never raises for what a client
+        or an upstream sent.
+        """
+        head = _Head(
+            timestamp(exchange.started_at + exchange.duration_s),
+            exchange.trace_id,
+            exchange.action,
+            _resource(exchange),
+            exchange.log_level,
+        )
+        tail = _Tail(
+            exchange.event_id,
+            exchange.outcome,
+            exchange.actor,
+            _optional(exchange.session_id),
+            exchange.ip_address,
+            round(exchange.duration_s * 1e3, 3),
+            exchange.status,
+            self._story(exchange),
+        )
+        return self._draft(head, tail)
+
+    def event(
+        self,
+        action: Action | str,
+        resource: str,
+        log_level: str = "INFO",
+        details: object = None,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        trace_id: str | None = None,
+        ip_address: str | None = None,
+        duration_ms: float | None = None,
+        outcome: str | None = None,
+        status: int | None = None,
+        event_id: str | None = None,
+        at: float | None = None,
+    ) -> Draft:
+        """Any other record. `at` is seconds since the epoch (default: now); ids default to new ones.
+
+        A caller's own ids are kept as they are, redacted and bounded. Whatever `details` is, the
+        record is valid, of at most `MAX_LINE_BYTES`, and free of what looks like a secret.
+
+        Raises:
+            ValueError: `log_level` is not a level.
+        """
+        ids = os.urandom(32).hex()
+        head = _Head(
+            timestamp(self._clock.time() if at is None else at),
+            _optional(trace_id) or ids[:32],
+            plain.text(action, _ACTION_CHARS),
+            plain.text(resource, _RESOURCE_CHARS),
+            level(log_level),
+        )
+        tail = _Tail(
+            _optional(event_id) or ids[32:],
+            _optional(outcome),
+            _optional(user_id),
+            _optional(session_id),
+            _optional(ip_address),
+            _milliseconds(duration_ms),
+            _whole(status),
+            {} if details is None else plain.mapping(details, _DETAILS_CHARS),
+        )
+        return self._draft(head, tail)
+
+    def internal(self, action: str, resource: str, details: Mapping[str, object]) -> Draft:
+        """What the log's writer records about the log itself; its level follows from the action."""
+        return self.event(action, resource, _INTERNAL_LEVELS.get(action, Level.INFO), details)
+
+    def _draft(self, head: _Head, tail: _Tail) -> Draft:
+        try:
+            before, after = _encode(head), _encode(tail)
+        except (UnicodeEncodeError, TypeError):
+            before, after = _encode(_mended(head)), _encode(_mended(tail))
+        room = MAX_LINE_BYTES - _OVERHEAD_BYTES - len(before) - len(self._suffix)
+        if len(after) > room:
+            after = _fitting(tail, room)
+        return Draft(before[:-1] + b',"seq":', b"," + after[1:-1] + self._suffix, tail.event_id)
+
+    def _story(self, exchange: Exchange) -> object:
+        more = _circumstances(exchange)
+        if exchange.action != "llm_call":
+            return {"method": exchange.method} | more
+        call = self._call(exchange)
+        return msgspec.to_builtins(call) | more if more else call
+
+    def _call(self, exchange: Exchange) -> _Call:
+        attempts = exchange.attempts
+        last = attempts[-1] if attempts else None
+        return _Call(
+            exchange.method,
+            exchange.llm_id,
+            last.provider if last else None,
+            _asked(exchange),
+            _answered(last) if last else None,
+            [_try(attempt) for attempt in attempts],
+            sum([attempt.tokens_input for attempt in attempts]),
+            sum([attempt.tokens_output for attempt in attempts]),
+            _source(attempts),
+            _first_token_ms(attempts),
+            _finish(exchange.finish_reason),
+            exchange.streamed,
+            *self._fingerprint(exchange.prompt),
+            *self._fingerprint(exchange.answer),
+        )
+
+
+class _Fingerprint:
+    """HMAC-SHA256 (RFC 2104) with both pads hashed beforehand: half the cost of `hmac.digest`."""
+
+    def __init__(self, key: bytes) -> None:
+        block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def __call__(self, content: bytes | None) -> tuple[int | None, str | None]:
+        """The content's size and fingerprint."""
+        if content is None:
+            return None, None
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(content)
+        outer.update(inner.digest())
+        return len(content), outer.hexdigest()
+
+
+def timestamp(at: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC with six decimals; such texts sort as times do."""
+    second, micros = divmod(round(at * 1e6), 1_000_000)
+    return f"{_second(second)}.{micros:06d}Z"
+
+
+@functools.lru_cache(maxsize=16)
+def _second(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
+
+
+def _try(attempt: Attempt) -> _Try:
+    first_token_s = attempt.first_token_s
+    return _Try(
+        attempt.llm_id,
+        attempt.provider,
+        attempt.model,
+        attempt.status,
+        round(attempt.duration_s * 1e3, 3),
+        attempt.error_type,
+        attempt.http_status,
+        attempt.tokens_input,
+        attempt.tokens_output,
+        attempt.tokens_source,
+        attempt.tokens_cache_read,
+        attempt.tokens_cache_write,
+        attempt.tokens_reasoning,
+        None if first_token_s is None else round(first_token_s * 1e3, 3),
+        _finish(attempt.finish_reason),
+        attempt.malformed_chunks,
+        attempt.reason,
+    )
+
+
+def _circumstances(exchange: Exchange) -> dict[str, object]:
+    """What else the corridor has to say: who refused and why, and details of its own."""
+    more: dict[str, object] = {}
+    if exchange.rejected_by is not None:
+        more["rejected_by"] = exchange.rejected_by
+        more["rejected_scope"] = exchange.rejected_scope
+    if exchange.auth_failure is not None:
+        more["auth_failure"] = exchange.auth_failure
+    if exchange.details is not None:
+        more |= plain.mapping(exchange.details, _DETAILS_CHARS)
+    return more
+
+
+def _resource(exchange: Exchange) -> str:
+    """The path; one that is its own route's name came from us."""
+    resource = exchange.resource
+    return resource if resource == exchange.endpoint else plain.text(resource, _RESOURCE_CHARS)
+
+
+def _asked(exchange: Exchange) -> str | None:
+    """What the client asked for: an llm_id as a rule, which needs no second look."""
+    asked = exchange.model_asked
+    return asked if asked is None or asked == exchange.llm_id else plain.text(asked, _FIELD_CHARS)
+
+
+def _answered(attempt: Attempt) -> str | None:
+    answered = attempt.model_answered
+    return answered if answered is None or answered == attempt.model else _upstream_word(answered)
+
+
+def _finish(reason: str | None) -> str | None:
+    return reason if reason is None or reason in _ROUTINE_FINISHES else _upstream_word(reason)
+
+
+@functools.lru_cache(maxsize=256)
+def _upstream_word(word: str) -> str:
+    """A word that providers say again and again: a model's name, a reason to stop."""
+    return plain.text(word, _FIELD_CHARS)
+
+
+def _source(attempts: list[Attempt]) -> TokenSource:
+    """`estimated` if any part of the sum is."""
+    if len(attempts) == 1:
+        return attempts[0].tokens_source
+    sources = {attempt.tokens_source for attempt in attempts}
+    if "estimated" in sources:
+        return "estimated"
+    return "provider" if "provider" in sources else "none"
+
+
+def _first_token_ms(attempts: list[Attempt]) -> float | None:
+    """From the start of the request to the first token that any attempt gave."""
+    for attempt in attempts:
+        if attempt.first_token_s is not None:
+            return round((attempt.started_s + attempt.first_token_s) * 1e3, 3)
+    return None
+
+
+def _optional(value: str | None) -> str | None:
+    return None if value is None else plain.text(value, _FIELD_CHARS)
+
+
+def _milliseconds(value: object) -> float | None:
+    """A duration as given, or None for what is no finite number."""
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e15 else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and abs(value) < 1e15 else None
+
+
+def _mended(part: _Part) -> _Part:
+    """The part with every text made encodable and its details made plain."""
+    changes = {
+        name: plain.text(value, _RESOURCE_CHARS)
+        for name, value in msgspec.structs.asdict(part).items()
+        if isinstance(value, str)
+    }
+    mended = msgspec.structs.replace(part, **changes)
+    if isinstance(mended, _Tail):
+        mended.details = plain.mapping(msgspec.to_builtins(mended.details), _DETAILS_CHARS)
+    return mended
+
+
+def _fitting(tail: _Tail, room_bytes: int) -> bytes:
+    """The tail with less and less of its details, until it fits."""
+    details = msgspec.to_builtins(tail.details)
+    tail = _mended(msgspec.structs.replace(tail, details={}))
+    if isinstance(attempts := details.pop("attempts", None), list):
+        details |= {"attempts_total": len(attempts), "attempts": attempts}
+    for budget_chars in _SMALLER_DETAILS_CHARS:
+        tail.details = plain.mapping(details, budget_chars) | {plain.CUT_KEY: True}
+        encoded = _encode(tail)
+        if len(encoded) <= room_bytes:
+            return encoded
+    tail.details = {plain.CUT_KEY: True}
+    return _encode(tail)

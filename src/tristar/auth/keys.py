@@ -1,0 +1,281 @@
+"""The keys as they are stored: made, listed, revoked, and followed by every gate.
+
+A key is `tsk_` and 256 random bits, shown once; the database holds its SHA-256. A slow hash
+would add nothing: there is no guessing 256 bits.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, bindparam, func, insert, or_, select, update
+
+from tristar.auth.actor import Limits
+from tristar.auth.scopes import Scope
+from tristar.clock import Clock
+from tristar.errors import BadRequest, NotFound
+from tristar.storage.engine import Database
+from tristar.storage.schema import key_revision, keys
+
+PREFIX = "tsk_"
+_KEY_ID = re.compile("key_[0-9a-f]{16}")
+_KEPT_REVOKED_US = 30 * 86_400 * 1_000_000
+"""How long a gate that starts still tells a revoked key from an unknown one."""
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """What is asked for when a key is made. Lists of None mean all; `expires_at` is in Unix seconds."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    llms: tuple[str, ...] | None = None
+    projects: tuple[str, ...] | None = None
+    limits: Limits = field(default_factory=Limits)
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """A key without the key: `hint` is its last four characters. Times are in Unix seconds."""
+
+    id: str
+    key_hash: bytes = field(repr=False)
+    hint: str
+    name: str
+    scopes: tuple[Scope, ...]
+    llms: tuple[str, ...] | None
+    projects: tuple[str, ...] | None
+    limits: Limits
+    created_at: float
+    created_by: str
+    expires_at: float | None
+    revoked_at: float | None
+    last_used_at: float | None
+    revision: int
+
+
+@dataclass(frozen=True)
+class MadeKey:
+    """A new key: `secret` is what its owner sends, and exists nowhere else."""
+
+    stored: StoredKey
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class KeyPage:
+    """Some keys, newest first; `next_cursor` is where the following page begins, None at the end."""
+
+    keys: Sequence[StoredKey]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Keys that changed after some revision, and the revision that they lead to."""
+
+    revision: int
+    keys: Sequence[StoredKey]
+
+
+def digest(secret: str) -> bytes:
+    """What the database holds of a key."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+class Keys:
+    """The keys in the database. Every method raises `DatabaseDown` when it cannot be reached."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def make(self, new: NewKey, created_by: str) -> MadeKey:
+        """Make and store a key; the answer holds the only copy of its secret.
+
+        Raises:
+            BadRequest: it would have expired already.
+        """
+        now_us = self._now_us()
+        if new.expires_at is not None and _us(new.expires_at) <= now_us:
+            raise BadRequest("The key would have expired already; name a time to come.", param="expires_at")
+        secret = PREFIX + secrets.token_urlsafe(32)
+        row = _row(new, secret, created_by, now_us)
+        revision = await self._database.write(lambda connection: _insert(connection, row))
+        return MadeKey(_stored_from(row | {"revision": revision}), secret)
+
+    async def page(self, limit: int, cursor: str | None = None) -> KeyPage:
+        """Keys from newest to oldest, revoked and expired ones included, `limit` at a time.
+
+        Raises:
+            BadRequest: `cursor` is not one of ours.
+        """
+        query = select(keys).order_by(keys.c.created_at.desc(), keys.c.id.desc()).limit(limit + 1)
+        if cursor is not None:
+            created_at, key_id = _read_cursor(cursor)
+            query = query.where(
+                or_(
+                    keys.c.created_at < created_at,
+                    (keys.c.created_at == created_at) & (keys.c.id < key_id),
+                )
+            )
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        found = [_stored(row) for row in rows[:limit]]
+        more = len(rows) > limit
+        return KeyPage(found, f"{_us(found[-1].created_at)}.{found[-1].id}" if more else None)
+
+    async def revoke(self, key_id: str) -> StoredKey:
+        """Refuse this key from now on; every gate follows within its polling time. Idempotent.
+
+        Raises:
+            NotFound: there is no such key.
+        """
+        now_us = self._now_us()
+        if not _KEY_ID.fullmatch(key_id):
+            raise _no_key(key_id)
+        return await self._database.write(lambda connection: _revoke(connection, key_id, now_us))
+
+    async def changes(self, after: int | None) -> Changes:
+        """What changed after revision `after`; with None, every key worth knowing at a start."""
+        cutoff_us = self._now_us() - _KEPT_REVOKED_US
+        return await self._database.read(lambda connection: _changes(connection, after, cutoff_us))
+
+    async def mark_used(self, used_at: Mapping[str, float]) -> None:
+        """Note when keys were last used (key id to Unix seconds); never moves a time back."""
+        if not used_at:
+            return
+        rows = [{"key_id": key_id, "used_us": _us(at)} for key_id, at in sorted(used_at.items())]
+        await self._database.write(lambda connection: _mark(connection, rows))
+
+    def _now_us(self) -> int:
+        return _us(self._clock.time())
+
+
+def _row(new: NewKey, secret: str, created_by: str, now_us: int) -> dict[str, Any]:
+    return {
+        "id": "key_" + secrets.token_hex(8),
+        "key_hash": digest(secret),
+        "hint": secret[-4:],
+        "name": new.name,
+        "scopes": list(new.scopes),
+        "llms": None if new.llms is None else list(new.llms),
+        "projects": None if new.projects is None else list(new.projects),
+        "requests_per_minute": new.limits.requests_per_minute,
+        "tokens_per_minute": new.limits.tokens_per_minute,
+        "max_concurrent": new.limits.max_concurrent,
+        "budget_day_microusd": new.limits.budget_day_microusd,
+        "budget_month_microusd": new.limits.budget_month_microusd,
+        "allow_unpriced": new.limits.allow_unpriced,
+        "created_at": now_us,
+        "created_by": created_by,
+        "expires_at": None if new.expires_at is None else _us(new.expires_at),
+        "revoked_at": None,
+        "last_used_at": None,
+    }
+
+
+def _insert(connection: Connection, row: Mapping[str, Any]) -> int:
+    revision = _next_revision(connection)
+    connection.execute(insert(keys).values(**row, revision=revision))
+    return revision
+
+
+def _revoke(connection: Connection, key_id: str, now_us: int) -> StoredKey:
+    # The revision's row is locked first, here as in `_insert`: no two writers wait for each other.
+    revision = _next_revision(connection)
+    connection.execute(
+        update(keys)
+        .where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
+        .values(revoked_at=now_us, revision=revision)
+    )
+    row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
+    if row is None:
+        raise _no_key(key_id)
+    return _stored(row)
+
+
+def _no_key(key_id: str) -> NotFound:
+    return NotFound(f"There is no key {key_id[:80]!r}; GET /admin/keys lists them.", param="id")
+
+
+def _next_revision(connection: Connection) -> int:
+    connection.execute(update(key_revision).values(value=key_revision.c.value + 1))
+    return _revision(connection)
+
+
+def _revision(connection: Connection) -> int:
+    value: int = connection.execute(select(key_revision.c.value)).scalar_one()
+    return value
+
+
+def _changes(connection: Connection, after: int | None, cutoff_us: int) -> Changes:
+    revision = _revision(connection)
+    if revision == after:
+        return Changes(revision, ())
+    if after is None or revision < after:
+        # A revision that went back is another database (a restored one, say): begin anew.
+        wanted = or_(keys.c.revoked_at.is_(None), keys.c.revoked_at > cutoff_us)
+    else:
+        wanted = keys.c.revision > after
+    rows = connection.execute(select(keys).where(wanted, keys.c.revision <= revision)).all()
+    return Changes(revision, [_stored(row) for row in rows])
+
+
+def _mark(connection: Connection, rows: Iterable[Mapping[str, object]]) -> None:
+    used = bindparam("used_us", type_=BigInteger)
+    connection.execute(
+        update(keys)
+        .where(keys.c.id == bindparam("key_id"), func.coalesce(keys.c.last_used_at, 0) < used)
+        .values(last_used_at=used),
+        list(rows),
+    )
+
+
+def _stored(row: Row[Any]) -> StoredKey:
+    return _stored_from(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+
+
+def _stored_from(row: Mapping[Any, Any]) -> StoredKey:
+    return StoredKey(
+        id=row["id"],
+        key_hash=bytes(row["key_hash"]),
+        hint=row["hint"],
+        name=row["name"],
+        scopes=tuple(row["scopes"]),
+        llms=None if row["llms"] is None else tuple(row["llms"]),
+        projects=None if row["projects"] is None else tuple(row["projects"]),
+        limits=Limits(
+            requests_per_minute=row["requests_per_minute"],
+            tokens_per_minute=row["tokens_per_minute"],
+            max_concurrent=row["max_concurrent"],
+            budget_day_microusd=row["budget_day_microusd"],
+            budget_month_microusd=row["budget_month_microusd"],
+            allow_unpriced=row["allow_unpriced"],
+        ),
+        created_at=row["created_at"] / 1e6,
+        created_by=row["created_by"],
+        expires_at=_seconds(row["expires_at"]),
+        revoked_at=_seconds(row["revoked_at"]),
+        last_used_at=_seconds(row["last_used_at"]),
+        revision=row["revision"],
+    )
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    created_at, dot, key_id = cursor.partition(".")
+    whole = dot and created_at.isascii() and created_at.isdigit() and len(created_at) <= 18
+    if not (whole and _KEY_ID.fullmatch(key_id)):
+        raise BadRequest("This cursor is not one that was given out; begin without one.", param="cursor")
+    return int(created_at), key_id
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1e6)
+
+
+def _seconds(us: int | None) -> float | None:
+    return None if us is None else us / 1e6

@@ -1,0 +1,256 @@
+"""The request path of an llm call, top to bottom.
+
+    parse -> may this key? -> route -> can it be recorded? -> its limits -> relay -> close -> last byte
+
+Nothing here knows HTTP's frameworks: the edge hands in a body and a `Reply`, and turns what is
+raised into the surface's own error. An exchange is closed here on success, after output was sent,
+and on departure; every other end is raised and closed at the edge.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from tristar.auth.actor import Actor
+from tristar.clock import Clock
+from tristar.errors import Forbidden, GatewayError, NoRecord, UpstreamFailed
+from tristar.exchange import Exchange
+from tristar.ledger import Ledger
+from tristar.limits.allowance import Subject
+from tristar.limits.headers import rate_limit_headers
+from tristar.limits.usage import Refusal, tightest
+from tristar.providers.openai import DONE, ChatCall, parse_chat
+from tristar.relay.attempts import Errand, Relay
+from tristar.relay.departure import ClientGone, Departure
+from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
+from tristar.relay.stream import LiveStream
+from tristar.routing.catalog import Llm
+from tristar.routing.router import Router
+
+Headers = list[tuple[bytes, bytes]]
+JSON: Headers = [(b"content-type", b"application/json")]
+EVENTS: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Reply(Protocol):
+    """The way to the client. Sending waits while the client is slower than the upstream."""
+
+    departure: Departure
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """The one and only piece."""
+        ...
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Status and headers; `send` and `end` follow."""
+        ...
+
+    async def send(self, piece: bytes) -> None:
+        """One piece of the body."""
+        ...
+
+    async def end(self, piece: bytes) -> None:
+        """The last piece."""
+        ...
+
+
+@dataclass(slots=True)
+class Asked:
+    """What the edge knows of a request before its body is read as a chat."""
+
+    exchange: Exchange
+    actor: Actor
+    body: bytes
+    deadline: float
+    """Monotonic time."""
+    upstream_headers: bytes
+    """Header lines for the upstream, each ending in CR LF."""
+
+
+class Corridor:
+    """Serves chat requests. One per process; safe for any number of requests at a time."""
+
+    def __init__(
+        self,
+        *,
+        router: Router,
+        relay: Relay,
+        quota: Quota,
+        ledger: Ledger,
+        clock: Clock,
+        error_event: Callable[[GatewayError], bytes],
+    ) -> None:
+        self.router = router
+        self._relay = relay
+        self._quota = quota
+        self._ledger = ledger
+        self._clock = clock
+        self._error_event = error_event
+
+    async def chat(self, asked: Asked, reply: Reply) -> None:
+        """Answer one chat request.
+
+        Raises:
+            GatewayError: nothing was sent to the client; the exchange is still open, unless
+                the error is `NoRecord`.
+            ClientGone: the client left; the exchange is still open.
+        """
+        call = parse_chat(asked.body)
+        exchange = asked.exchange
+        exchange.action = "llm_call"
+        exchange.model_asked = call.model
+        exchange.prompt = call.prompt
+        exchange.streamed = call.stream
+        route = self._route(call, asked.actor)
+        self._ledger.check()
+        errand = Errand(
+            exchange, call, reply.departure, asked.deadline, exchange.started, asked.upstream_headers
+        )
+        subjects = self._quota.of_key(asked.actor)
+        key = await self._draw(subjects, errand) if subjects else UNLIMITED
+        try:
+            if call.stream:
+                await self._stream(route, errand, key, reply)
+            else:
+                await self._whole(route, errand, key, reply)
+        finally:  # whatever happened, no lease stays behind
+            errand.share.settle()
+            key.settle()
+
+    async def _draw(self, subjects: Sequence[Subject], errand: Errand) -> Share:
+        """The key's share of this request."""
+        drawn = await self._quota.draw(subjects, errand.call, errand.exchange.attempts, errand.deadline)
+        if isinstance(drawn, Refusal):
+            raise refuse(errand.exchange, drawn)
+        return drawn
+
+    def _route(self, call: ChatCall, actor: Actor) -> Sequence[Llm]:
+        route = self.router.route(call.model, call.fallbacks)
+        if not actor.may_use(route[0].llm_id):
+            raise Forbidden(f"This key may not use the model {call.model!r}.", param="model")
+        return [llm for llm in route if actor.may_use(llm.llm_id)]
+
+    async def _whole(self, route: Sequence[Llm], errand: Errand, key: Share, reply: Reply) -> None:
+        answer = await self._relay.whole(route, errand)
+        key.settle()  # before the last byte: the client's next request finds its lease free
+        exchange = errand.exchange
+        exchange.llm_id = answer.llm.llm_id
+        exchange.finish_reason = answer.completion.finish_reason
+        exchange.answer = answer.body
+        await self._ledger.close(exchange, 200, "success")
+        await reply.whole(200, with_limits(JSON, key, errand.share), answer.body)
+
+    async def _stream(self, route: Sequence[Llm], errand: Errand, key: Share, reply: Reply) -> None:
+        """Relay a stream; one that breaks is carried on by a fallback where that is possible."""
+        stream = await self._relay.stream(route, errand)
+        exchange = errand.exchange
+        exchange.llm_id = stream.llm.llm_id
+        whole = route[0].stream_guarantee == "whole"
+        held: list[bytes] = []
+        if not whole:
+            await self._guard(stream, errand, reply.begin(200, with_limits(EVENTS, key, errand.share)))
+        while True:
+            failure = await self._pump(stream, errand, reply, held if whole else None)
+            if failure is None:
+                break
+            rescue, told = await self._rescue(route, errand, stream, failure, seen=not whole)
+            if rescue is None:
+                if whole:
+                    raise told
+                key.settle()
+                await self._break_off(told, errand, reply)
+                return
+            stream = rescue
+            exchange.llm_id = stream.llm.llm_id
+        exchange.finish_reason = stream.finish_reason
+        key.settle()
+        if whole:
+            await reply.begin(200, with_limits(EVENTS, key, errand.share))
+            await reply.send(b"".join(held))
+        await self._end(exchange, reply)
+
+    async def _pump(
+        self, stream: LiveStream, errand: Errand, reply: Reply, held: list[bytes] | None
+    ) -> UpstreamFailed | None:
+        """Read a stream to its end, into `held` or to the client; what broke it, if it broke."""
+        try:
+            while (piece := await stream.next()) is not None:
+                if held is not None:
+                    held.append(piece)
+                    continue
+                await reply.send(piece)
+                if reply.departure.gone:
+                    raise ClientGone  # noqa: TRY301 - a send to a vanished client does not raise by itself
+        except UpstreamFailed as failure:
+            if held is not None:
+                held.clear()
+            return failure
+        except BaseException:
+            self._relay.cancel(stream, errand)
+            raise
+        self._relay.finish(stream, errand)
+        return None
+
+    async def _guard(self, stream: LiveStream, errand: Errand, sending: Awaitable[None]) -> None:
+        try:
+            await sending
+        except BaseException:
+            self._relay.cancel(stream, errand)
+            raise
+
+    async def _rescue(
+        self, route: Sequence[Llm], errand: Errand, stream: LiveStream, failure: UpstreamFailed, *, seen: bool
+    ) -> tuple[LiveStream | None, GatewayError]:
+        """What carries the stream on, or what the client is told."""
+        try:
+            self._relay.fail(stream, failure, errand)
+            return await self._relay.resume(route, errand, stream, failure, seen=seen), failure
+        except GatewayError as error:
+            return None, error
+
+    async def _end(self, exchange: Exchange, reply: Reply) -> None:
+        """The terminator leaves only after the record is durable."""
+        try:
+            await self._ledger.close(exchange, 200, "success")
+        except NoRecord as error:
+            await reply.end(self._error_event(error))
+            return
+        await reply.end(DONE)
+
+    async def _break_off(self, told: GatewayError, errand: Errand, reply: Reply) -> None:
+        """Output has been sent: the client gets an error event and no terminator."""
+        status = 504 if told.status == 504 else 502
+        errand.exchange.log_level = "ERROR"
+        try:
+            await self._ledger.close(errand.exchange, status, "error")
+        except NoRecord as error:
+            told = error
+        await reply.end(self._error_event(told))
+
+
+def with_limits(headers: Headers, key: Share, llm: Share) -> Headers:
+    """The headers of an answer, with how far the limits are used that it drew upon."""
+    if key is UNLIMITED and llm is UNLIMITED:
+        return headers
+    return headers + rate_limit_headers(tightest(key.standings, llm.standings))
+
+
+def upstream_headers(exchange: Exchange, passed_on: Headers) -> bytes:
+    """The request's own header lines for an upstream: trace, request id and what is passed on."""
+    trace = f"traceparent: 00-{exchange.trace_id}-{exchange.span_id}-{exchange.trace_flags}\r\n"
+    own = trace + f"x-request-id: {exchange.request_id}\r\n"
+    if not passed_on:
+        return own.encode()
+    return own.encode() + b"".join(name + b": " + value + b"\r\n" for name, value in passed_on)
+
+
+def error_event(error: GatewayError) -> bytes:
+    """The last event of an OpenAI stream that did not end well."""
+    told = {"message": error.message, "type": error.type, "code": error.code, "param": error.param}
+    return b"data: " + msgspec.json.encode({"error": told}) + b"\n\n"

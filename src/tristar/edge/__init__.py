@@ -1,0 +1,1 @@
+"""HTTP in and out: the only place, with `app`, that knows a web framework."""

@@ -1,0 +1,68 @@
+"""Everything that is not an llm call: FastAPI, with our errors in place of its own."""
+
+from collections.abc import Iterable
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from tristar.edge.envelope import body_of, headers_of
+from tristar.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
+
+_log = structlog.get_logger("tristar.edge")
+
+
+def control_app(version: str, routers: Iterable[APIRouter]) -> FastAPI:
+    """The FastAPI application behind the front."""
+    app = FastAPI(
+        title="TriStar",
+        version=version,
+        summary="The multi-LLM gateway whose monitoring can be trusted.",
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _defect)
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def _answer(error: GatewayError, status: int | None = None) -> Response:
+    headers = {name.decode(): value.decode() for name, value in headers_of(error)}
+    return Response(body_of(error), status_code=status or error.status, headers=headers)
+
+
+async def _gateway_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class alone
+    return _answer(error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return _answer(NotFound(f"There is no route {path!r}; /docs lists those that are."))
+    if error.status_code == 405:
+        allow = (error.headers or {}).get("Allow", "")
+        return _answer(MethodNotAllowed(f"{path} does not take {request.method[:20]}.", allow=allow))
+    return _answer(BadRequest(str(error.detail)[:500]), error.status_code)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path"})
+    return _answer(BadRequest(f"{place or 'The request'}: {first['msg']}."[:500], param=place or None))
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    exchange = request.scope["tristar.exchange"]
+    _log.error("request failed", request_id=exchange.request_id, exc_info=error)
+    return _answer(
+        GatewayError(f"The gateway failed; its log has the details under {exchange.request_id}. Report it.")
+    )

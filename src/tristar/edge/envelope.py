@@ -1,0 +1,35 @@
+"""Errors as the client's SDK expects them: OpenAI's envelope."""
+
+import math
+
+import msgspec
+
+from tristar.errors import GatewayError, LimitExceeded, MethodNotAllowed, UpstreamFailed
+
+Headers = list[tuple[bytes, bytes]]
+
+_encoder = msgspec.json.Encoder()
+
+
+def body_of(error: GatewayError) -> bytes:
+    """The error's body; a provider's own body goes through as it came, if it is an envelope."""
+    if isinstance(error, UpstreamFailed) and error.body is not None:
+        return error.body
+    told = {"message": error.message, "type": error.type, "code": error.code, "param": error.param}
+    return _encoder.encode({"error": told})
+
+
+def headers_of(error: GatewayError) -> Headers:
+    """Content type, Retry-After where waiting helps, and how far the limits are used."""
+    headers = [(b"content-type", b"application/json")]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
+    if isinstance(error, LimitExceeded):
+        headers += error.headers
+        if error.retry_after_s is None:
+            headers.append((b"x-should-retry", b"false"))  # OpenAI's SDKs ask this before they retry
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return headers

@@ -1,0 +1,336 @@
+"""The first and the last thing that a request meets: one exchange each, closed exactly once.
+
+LLM routes are served here, in front of FastAPI's router, which serves everything else. Both ways
+end the same: the record is durable before the last byte leaves.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from tristar.auth.actor import Actor
+from tristar.auth.gate import Gate, KeyRefused
+from tristar.clock import Clock
+from tristar.corridor import Asked, Reply, upstream_headers
+from tristar.edge.envelope import body_of, headers_of
+from tristar.edge.protocol import DEPARTURE, WATCHED
+from tristar.edge.reply import AsgiReply, common_headers
+from tristar.edge.request import (
+    UNMATCHED,
+    BodyReader,
+    Incoming,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    begin_exchange,
+    check_path,
+)
+from tristar.errors import Forbidden, GatewayError, MethodNotAllowed, NoRecord, Unavailable, UpstreamFailed
+from tristar.exchange import Exchange, Outcome
+from tristar.ledger import Ledger
+from tristar.relay.departure import ClientGone, Departure
+
+CLIENT_GONE_STATUS = 499
+BROKEN_STREAM_STATUS = 502
+OPEN_PATHS = ("/health/", "/console/")
+CONSOLE = "/console"
+
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+Endpoint = Callable[[Asked, Reply], Awaitable[None]]
+
+_log = structlog.get_logger("tristar.edge")
+
+
+class Scraper(Protocol):
+    """Where the metrics page comes from."""
+
+    path: str
+
+    async def scrape(self, accept: str | None) -> tuple[bytes, str]:
+        """Body and content type of one scrape; every request answered before is in it."""
+        ...
+
+
+class Front:
+    """The ASGI application. `endpoints` maps a path to what serves it in front of `control`."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        ledger: Ledger,
+        clock: Clock,
+        endpoints: Mapping[str, Endpoint],
+        control: ASGIApp,
+        scraper: Scraper | None,
+        error_event: Callable[[GatewayError], bytes],
+        max_body_bytes: int,
+        deadline_s: float,
+    ) -> None:
+        self._gate = gate
+        self._ledger = ledger
+        self._clock = clock
+        self._endpoints = endpoints
+        self._control = control
+        self._scraper = scraper
+        self._error_event = error_event
+        self._max_body_bytes = max_body_bytes
+        self._deadline_s = deadline_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification, version 3."""
+        if scope["type"] != "http":
+            await self._control(scope, receive, send)
+            return
+        path = scope["path"]
+        incoming = Incoming.of(scope)
+        endpoint = self._endpoints.get(path)
+        if endpoint is not None:
+            await self._serve_llm(endpoint, scope, receive, send, incoming)
+        elif self._scraper is not None and path == self._scraper.path:
+            await self._serve_scrape(self._scraper, scope, send, incoming)
+        else:
+            await self._serve_control(scope, receive, send, incoming)
+
+    # -- llm routes ------------------------------------------------------------
+
+    async def _serve_llm(
+        self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, incoming: Incoming
+    ) -> None:
+        exchange = begin_exchange(scope, incoming, scope["path"], self._clock)
+        exchange.action = "llm_call"
+        departure = Departure(asyncio.get_running_loop())
+        reply = AsgiReply(send, exchange, departure)
+        watch: asyncio.Task[None] | None = None
+        try:
+            actor = await self._identify(exchange, incoming)
+            self._ledger.begin(exchange)
+            if scope["method"] != "POST":
+                raise MethodNotAllowed(f"{scope['path']} takes POST.", allow="POST")  # noqa: TRY301 - closed below
+            if not actor.allows("chat"):
+                raise Forbidden("This key lacks the scope `chat`.")  # noqa: TRY301 - the same
+            body = await BodyReader(receive, incoming.content_length, self._max_body_bytes).read()
+            scope[DEPARTURE] = departure
+            if not scope.get(WATCHED):
+                watch = asyncio.create_task(_watch(receive, departure))
+            await endpoint(self._asked(exchange, actor, body, incoming), reply)
+        except ClientGone:
+            await self._depart(exchange)
+        except GatewayError as error:
+            await self._refuse(exchange, reply, error)
+        except asyncio.CancelledError:
+            await self._interrupt(exchange, reply)
+        except Exception:  # noqa: BLE001 - the edge's last resort
+            await self._break(exchange, reply)
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    def _asked(self, exchange: Exchange, actor: Actor, body: bytes, incoming: Incoming) -> Asked:
+        budget_s = self._deadline_s
+        if incoming.timeout_s is not None:
+            budget_s = min(budget_s, incoming.timeout_s)
+        headers = upstream_headers(exchange, incoming.passed_on or [])
+        return Asked(exchange, actor, body, exchange.started + budget_s, headers)
+
+    async def _identify(self, exchange: Exchange, incoming: Incoming) -> Actor:
+        try:
+            try:
+                actor = self._authenticate(exchange, incoming)
+            except KeyRefused as refused:
+                if refused.reason != "unknown":
+                    raise
+                actor = await self._gate.admit(incoming.key)
+        except KeyRefused as refused:
+            exchange.auth_failure = refused.reason
+            exchange.log_level = "SECURITY"
+            raise
+        exchange.actor = actor.key_id
+        return actor
+
+    def _authenticate(self, exchange: Exchange, incoming: Incoming) -> Actor:
+        if self._gate.is_open and not is_loopback(exchange.ip_address):
+            raise KeyRefused(
+                "missing"
+            )  # open is for this machine alone, whatever a foreign server is bound to
+        return self._gate.authenticate(incoming.key)
+
+    # -- how an exchange ends --------------------------------------------------
+
+    async def _depart(self, exchange: Exchange) -> None:
+        if exchange.closed:
+            return
+        try:
+            await self._ledger.close(exchange, CLIENT_GONE_STATUS, "cancelled")
+        except NoRecord:
+            return  # counted as lost; there is nobody left to tell
+
+    async def _refuse(self, exchange: Exchange, reply: AsgiReply, error: GatewayError) -> None:
+        told = await self._close(exchange, error)
+        await reply.whole(told.status, headers_of(told), body_of(told))
+
+    async def _close(self, exchange: Exchange, error: GatewayError) -> GatewayError:
+        """Close with the error's status; what the client is told in the end."""
+        if exchange.closed:
+            return error
+        _describe(exchange, error)
+        outcome: Outcome = "refused" if error.status < 500 else "error"
+        try:
+            await self._ledger.close(exchange, error.status, outcome)
+        except NoRecord as no_record:
+            return no_record
+        return error
+
+    async def _interrupt(self, exchange: Exchange, reply: AsgiReply) -> None:
+        """The drain time is over: the server cancels what still runs, and the client is told."""
+        error = Unavailable("The gateway is shutting down; retry.", retry_after_s=1)
+        if not reply.begun:
+            await self._refuse(exchange, reply, error)
+            return
+        error.status = BROKEN_STREAM_STATUS
+        told = await self._close(exchange, error)
+        await reply.end(self._error_event(told) if exchange.streamed else b"")
+
+    async def _break(self, exchange: Exchange, reply: AsgiReply) -> None:
+        """A defect of ours: 500 if nothing was sent, else the connection breaks visibly."""
+        _log.exception("request failed", request_id=exchange.request_id, trace_id=exchange.trace_id)
+        error = GatewayError(
+            f"The gateway failed; its log has the details under {exchange.request_id}. Report it, then retry."
+        )
+        if reply.begun:
+            await self._close(exchange, error)
+            raise  # noqa: PLE0704 - called from an `except` only; uvicorn then closes the connection
+        await self._refuse(exchange, reply, error)
+
+    async def close_control(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
+        """Close a control route's exchange; `NoRecord` if its answer must not leave."""
+        await self._ledger.close(exchange, status, outcome)
+
+    # -- everything else -------------------------------------------------------
+
+    async def _serve_scrape(self, scraper: Scraper, scope: Scope, send: Send, incoming: Incoming) -> None:
+        exchange = begin_exchange(scope, incoming, scraper.path, self._clock)
+        reply = AsgiReply(send, exchange, Departure(asyncio.get_running_loop()))
+        try:
+            await self._admit_scrape(scope, exchange, incoming)
+            body, kind = await scraper.scrape(incoming.accept)
+        except GatewayError as error:
+            await self._refuse(exchange, reply, error)
+            return
+        await self._ledger.close(exchange, 200, "success")
+        await reply.whole(200, [(b"content-type", kind.encode())], body)
+
+    async def _admit_scrape(self, scope: Scope, exchange: Exchange, incoming: Incoming) -> None:
+        if scope["method"] not in {"GET", "HEAD"}:
+            raise MethodNotAllowed(f"{scope['path']} takes GET.", allow="GET, HEAD")
+        if is_loopback(exchange.ip_address):
+            return
+        actor = await self._identify(exchange, incoming)
+        if not actor.allows("metrics"):
+            raise Forbidden("This key lacks the scope `metrics`.")
+
+    async def _serve_control(self, scope: Scope, receive: Receive, send: Send, incoming: Incoming) -> None:
+        exchange = begin_exchange(scope, incoming, UNMATCHED, self._clock)
+        scope["tristar.exchange"] = exchange
+        closing = _ClosingSend(self, scope, exchange, send)
+        reply = AsgiReply(send, exchange, Departure(asyncio.get_running_loop()))
+        try:
+            check_path(scope["path"])
+            if not scope["path"].startswith(OPEN_PATHS) and scope["path"] != CONSOLE:
+                scope["tristar.actor"] = await self._identify(exchange, incoming)
+            self._ledger.begin(exchange)
+            if exchange.audited:
+                self._ledger.check()  # nothing is changed that could not be recorded
+            body = BodyReader(receive, incoming.content_length, self._max_body_bytes)
+            await self._control(scope, body.receive, closing)
+        except ClientGone:
+            await self._depart(exchange)
+        except GatewayError as error:
+            await self._refuse(exchange, reply, error)
+        except asyncio.CancelledError:
+            reply.begun = closing.begun
+            await self._interrupt(exchange, reply)
+        except Exception:  # noqa: BLE001 - the edge's last resort
+            reply.begun = closing.begun
+            if not closing.finished:
+                await self._break(exchange, reply)
+
+
+class _ClosingSend:
+    """A `send` that holds the start back until the first piece, and the last piece until the record."""
+
+    def __init__(self, front: Front, scope: Scope, exchange: Exchange, send: Send) -> None:
+        self._front = front
+        self._scope = scope
+        self._exchange = exchange
+        self._send = send
+        self._start: Message | None = None
+        self._status = 500
+        self.begun = False
+        self.finished = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            self._status = message["status"]
+            return
+        if message.get("more_body"):
+            await self._begin()
+            await self._send(message)
+            return
+        await self._finish(message)
+
+    async def _finish(self, message: Message) -> None:
+        route = self._scope.get("route")
+        self._exchange.endpoint = getattr(route, "path_format", UNMATCHED)
+        status = self._status
+        outcome: Outcome = "success" if status < 400 else "refused" if status < 500 else "error"
+        self.finished = True
+        try:
+            await self._front.close_control(self._exchange, status, outcome)
+        except NoRecord as error:
+            await self._withhold(error)
+            return
+        await self._begin()
+        await self._send(message)
+
+    async def _withhold(self, error: NoRecord) -> None:
+        """The answer may not leave: 503 in its place, or a visibly broken connection."""
+        if self.begun:
+            raise ConnectionAbortedError(error.message)
+        reply = AsgiReply(self._send, self._exchange, Departure(asyncio.get_running_loop()))
+        await reply.whole(error.status, headers_of(error), body_of(error))
+
+    async def _begin(self) -> None:
+        start, self._start = self._start, None
+        if start is None:
+            return
+        self.begun = True
+        headers = [*start.get("headers", ()), *common_headers(self._exchange)]
+        await self._send({**start, "headers": headers})
+
+
+async def _watch(receive: Receive, departure: Departure) -> None:
+    """Under a foreign server: wait for the client to leave."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    departure.announce()
+
+
+def _describe(exchange: Exchange, error: GatewayError) -> None:
+    """What the record says of an error beside its status."""
+    if error.status >= 500:
+        exchange.log_level = "ERROR"
+    if isinstance(error, UpstreamFailed):
+        if error.error_type in {"rate_limited", "quota"}:
+            exchange.rejected_by, exchange.rejected_scope = "provider", "llm"
+        return
+    exchange.details = {"error": error.code, **(exchange.details or {})}
+
+
+def is_loopback(address: str | None) -> bool:
+    """Whether a peer's address is this machine."""
+    return address is None or address.startswith("127.") or address in {"::1", "::ffff:127.0.0.1"}

@@ -1,0 +1,58 @@
+"""The way to the client over ASGI, with the headers that every answer carries."""
+
+from tristar.edge.request import Send
+from tristar.exchange import Exchange
+from tristar.relay.departure import Departure
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def common_headers(exchange: Exchange) -> Headers:
+    """Who answered, after how many attempts, and under which ids."""
+    headers = [
+        (b"x-request-id", exchange.request_id.encode()),
+        (b"x-tristar-trace-id", exchange.trace_id.encode()),
+    ]
+    if exchange.action == "llm_call":
+        headers.append((b"x-tristar-attempts", str(len(exchange.attempts)).encode()))
+        if exchange.llm_id is not None:
+            headers.append((b"x-tristar-llm", header_value(exchange.llm_id)))
+    return headers
+
+
+def header_value(text: str) -> bytes:
+    """Text as a header's value: what is not printable ASCII becomes `?`."""
+    return text.encode("ascii", "replace").translate(_PRINTABLE)
+
+
+_PRINTABLE = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
+
+
+class AsgiReply:
+    """See `corridor.Reply`."""
+
+    def __init__(self, send: Send, exchange: Exchange, departure: Departure) -> None:
+        self._send = send
+        self._exchange = exchange
+        self.departure = departure
+        self.begun = False
+
+    async def whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """See `Reply.whole`."""
+        length = (b"content-length", str(len(body)).encode())
+        await self.begin(status, [*headers, length])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """See `Reply.begin`."""
+        self.begun = True
+        all_headers = headers + common_headers(self._exchange)
+        await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
+
+    async def send(self, piece: bytes) -> None:
+        """See `Reply.send`."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self, piece: bytes) -> None:
+        """See `Reply.end`."""
+        await self._send({"type": "http.response.body", "body": piece})

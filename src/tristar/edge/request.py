@@ -1,0 +1,189 @@
+"""What the edge reads of a request before anything else: headers, identity of the trace, body."""
+
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tristar.clock import Clock
+from tristar.errors import BadRequest, BodyTooLarge
+from tristar.exchange import Exchange
+from tristar.relay.departure import ClientGone
+
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Any], Awaitable[None]]
+
+AUDITED = ("/v1", "/mcp", "/admin")
+AUDITED_UNDER = tuple(prefix + "/" for prefix in AUDITED)
+UNMATCHED = "_unmatched"
+SESSION_LIMIT = 128
+
+# Headers that mean something to an OpenAI upstream; everything else stays here.
+PASSED_ON = frozenset({b"openai-beta", b"openai-organization", b"openai-project", b"idempotency-key"})
+
+# W3C Trace Context, section 3.2: version 00 exactly, later versions at least so far.
+_TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+
+@dataclass(slots=True)
+class Incoming:
+    """The headers that the gateway acts upon."""
+
+    key: str | None = None
+    traceparent: bytes | None = None
+    content_length: int | None = None
+    timeout_s: float | None = None
+    session_id: str | None = None
+    accept: str | None = None
+    passed_on: list[tuple[bytes, bytes]] | None = None
+
+    @classmethod
+    def of(cls, scope: Scope) -> "Incoming":
+        """Read a scope's headers in one pass; names are lower case in ASGI."""
+        incoming = cls()
+        for name, value in scope["headers"]:
+            reader = _READERS.get(name)
+            if reader is not None:
+                reader(incoming, value)
+            elif name in PASSED_ON:
+                incoming.passed_on = [*(incoming.passed_on or ()), (name, value)]
+        return incoming
+
+
+def _authorization(incoming: Incoming, value: bytes) -> None:
+    scheme, _, key = value.decode("latin-1").partition(" ")
+    if scheme.lower() == "bearer":
+        incoming.key = key.strip()
+
+
+def _api_key(incoming: Incoming, value: bytes) -> None:
+    if incoming.key is None:
+        incoming.key = value.decode("latin-1").strip()
+
+
+def _traceparent(incoming: Incoming, value: bytes) -> None:
+    incoming.traceparent = value
+
+
+def _content_length(incoming: Incoming, value: bytes) -> None:
+    if value.isdigit():
+        incoming.content_length = int(value[:20])
+
+
+def _timeout(incoming: Incoming, value: bytes) -> None:
+    try:
+        seconds = float(value)
+    except ValueError:
+        return
+    if math.isfinite(seconds) and seconds > 0:
+        incoming.timeout_s = seconds
+
+
+def _session(incoming: Incoming, value: bytes) -> None:
+    incoming.session_id = value.decode("latin-1")[:SESSION_LIMIT]
+
+
+def _accept(incoming: Incoming, value: bytes) -> None:
+    incoming.accept = value.decode("latin-1")
+
+
+_READERS: Mapping[bytes, Callable[[Incoming, bytes], None]] = {
+    b"authorization": _authorization,
+    b"x-api-key": _api_key,
+    b"traceparent": _traceparent,
+    b"content-length": _content_length,
+    b"x-request-timeout": _timeout,
+    b"x-session-id": _session,
+    b"accept": _accept,
+}
+
+
+def begin_exchange(scope: Scope, incoming: Incoming, endpoint: str, clock: Clock) -> Exchange:
+    """The exchange of a request that has just arrived; a valid `traceparent` is continued."""
+    path = scope["path"]
+    trace_id, flags = None, "01"
+    if incoming.traceparent is not None:
+        trace_id, flags = _read_trace(incoming.traceparent)
+    exchange = Exchange(
+        method=scope["method"],
+        resource=path,
+        endpoint=endpoint,
+        started=clock.monotonic(),
+        started_at=clock.time(),
+        audited=is_audited(path),
+        ip_address=scope["client"][0] if scope.get("client") else None,
+        trace_id=trace_id,
+        trace_flags=flags,
+    )
+    exchange.session_id = incoming.session_id
+    return exchange
+
+
+def is_audited(path: str) -> bool:
+    """Whether a path belongs to the routes of which each request has its record."""
+    return any(
+        path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"} for prefix in AUDITED
+    )
+
+
+def _read_trace(value: bytes) -> tuple[str | None, str]:
+    match = _TRACEPARENT.fullmatch(value.strip())
+    if match is None or match[1] == b"ff" or (match[1] == b"00" and match[5]):
+        return None, "01"
+    if not match[2].strip(b"0") or not match[3].strip(b"0"):
+        return None, "01"
+    return match[2].decode(), match[4].decode()
+
+
+class BodyReader:
+    """Reads a request's body within a bound."""
+
+    def __init__(self, receive: Receive, declared_bytes: int | None, limit_bytes: int) -> None:
+        self._receive = receive
+        self._limit_bytes = limit_bytes
+        self._size = 0
+        if declared_bytes is not None and declared_bytes > limit_bytes:
+            raise self._too_large()
+
+    async def read(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            BodyTooLarge: it exceeds the bound.
+            ClientGone: the client left before its end.
+        """
+        message = await self.receive()
+        if not message.get("more_body"):
+            return bytes(message.get("body", b""))
+        pieces = [message.get("body", b"")]
+        while message.get("more_body"):
+            message = await self.receive()
+            pieces.append(message.get("body", b""))
+        return b"".join(pieces)
+
+    async def receive(self) -> Message:
+        """One ASGI message, as the application's own `receive`; errors as `read`."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit_bytes:
+            raise self._too_large()
+        return message
+
+    def _too_large(self) -> BodyTooLarge:
+        limit_mb = self._limit_bytes // (1024 * 1024)
+        return BodyTooLarge(f"The request body exceeds {limit_mb} MB ([server] max_body_mb).")
+
+
+def check_path(path: str) -> None:
+    """Refuse paths that no route can mean.
+
+    Raises:
+        BadRequest: a control character is in it.
+    """
+    if any(character < " " or character == "\x7f" for character in path):
+        raise BadRequest("The path holds control characters.")

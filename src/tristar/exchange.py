@@ -1,0 +1,182 @@
+"""One request's story: asked, attempts, outcome, tokens, times; closed exactly once.
+
+Everything that is counted or recorded about a request is derived from its closed
+exchange: the metrics through `Account`, the audit log through the exchange itself.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+AttemptStatus = Literal["success", "error", "timeout", "rate_limited", "cancelled"]
+TokenSource = Literal["provider", "estimated", "none"]
+Outcome = Literal["success", "refused", "error", "cancelled", "orphaned"]
+
+
+class Attempt(msgspec.Struct, array_like=True):
+    """One call of one upstream.
+
+    Times are seconds; `started_s` counts from the exchange's start. `tokens_source` tells
+    whether the provider reported the tokens or the gateway estimated them.
+    """
+
+    llm_id: str
+    provider: str
+    model: str
+    started_s: float
+    status: AttemptStatus = "error"
+    error_type: str | None = None
+    duration_s: float = 0.0
+    first_token_s: float | None = None
+    http_status: int | None = None
+    tokens_input: int = 0
+    tokens_output: int = 0
+    tokens_source: TokenSource = "none"
+    tokens_cache_read: int = 0
+    tokens_cache_write: int = 0
+    tokens_reasoning: int = 0
+    chunks: int = 0
+    malformed_chunks: int = 0
+    finish_reason: str | None = None
+    model_answered: str | None = None
+    reason: str | None = None
+    """Why this attempt was made: None for a first one, the error type it follows, `breaker_open`
+    where the llms before it on the route were resting, or `rate_limited` also where their own limit was
+    reached."""
+
+
+class Account(msgspec.Struct, array_like=True):
+    """What the metrics need of a closed exchange, in a form that crosses processes."""
+
+    endpoint: str
+    method: str
+    status: int
+    duration_s: float
+    action: str
+    streamed: bool
+    attempts: Sequence[Attempt] = ()
+    rejected_by: str | None = None
+    rejected_scope: str | None = None
+    auth_failure: str | None = None
+    asked: str | None = None
+    """The llm_id that the client named, where attempts were made."""
+
+
+class Exchange:
+    """The story of one HTTP request, written by the corridor as it walks.
+
+    Not shared between tasks. `close` ends it; a second close is a defect and raises.
+    """
+
+    __slots__ = (
+        "action",
+        "actor",
+        "answer",
+        "attempts",
+        "audited",
+        "auth_failure",
+        "closed",
+        "details",
+        "duration_s",
+        "endpoint",
+        "event_id",
+        "finish_reason",
+        "ip_address",
+        "llm_id",
+        "log_level",
+        "method",
+        "model_asked",
+        "outcome",
+        "prompt",
+        "rejected_by",
+        "rejected_scope",
+        "request_id",
+        "resource",
+        "session_id",
+        "slot",
+        "span_id",
+        "started",
+        "started_at",
+        "status",
+        "streamed",
+        "trace_flags",
+        "trace_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        resource: str,
+        endpoint: str,
+        started: float,
+        started_at: float,
+        audited: bool,
+        ip_address: str | None = None,
+        trace_id: str | None = None,
+        trace_flags: str = "01",
+    ) -> None:
+        self.method = method
+        self.resource = resource
+        self.endpoint = endpoint
+        self.started = started
+        self.started_at = started_at
+        self.audited = audited
+        self.ip_address = ip_address
+        ids = os.urandom(40).hex()
+        self.trace_id = trace_id or ids[:32]
+        self.span_id = ids[32:48]
+        self.event_id = ids[48:80]
+        self.request_id = "req_" + self.event_id
+        self.trace_flags = trace_flags
+        self.action = "request"
+        self.actor: str | None = None
+        self.session_id: str | None = None
+        self.log_level = "INFO"
+        self.model_asked: str | None = None
+        self.llm_id: str | None = None
+        self.streamed = False
+        self.attempts: list[Attempt] = []
+        self.finish_reason: str | None = None
+        self.prompt: bytes | None = None
+        self.answer: bytes | None = None
+        self.details: dict[str, object] | None = None
+        self.rejected_by: str | None = None
+        self.rejected_scope: str | None = None
+        self.auth_failure: str | None = None
+        self.slot = -1
+        self.closed = False
+        self.status = 0
+        self.outcome: Outcome = "error"
+        self.duration_s = 0.0
+
+    def close(self, status: int, outcome: Outcome, now: float) -> None:
+        """End the story at monotonic time `now`; from here on it does not change.
+
+        Raises:
+            RuntimeError: it was closed before; the caller has two owners for one request.
+        """
+        if self.closed:
+            raise RuntimeError(f"exchange {self.request_id} closed twice")
+        self.closed = True
+        self.status = status
+        self.outcome = outcome
+        self.duration_s = now - self.started
+
+    def account(self) -> Account:
+        """The closed exchange as the metrics see it."""
+        return Account(
+            self.endpoint,
+            self.method,
+            self.status,
+            self.duration_s,
+            self.action,
+            self.streamed,
+            self.attempts,
+            self.rejected_by,
+            self.rejected_scope,
+            self.auth_failure,
+            self.model_asked if self.attempts else None,
+        )

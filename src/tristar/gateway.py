@@ -1,0 +1,194 @@
+"""One serving process: its ASGI application, and what runs beside it."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import SystemRandom
+
+import structlog
+
+from tristar import __version__
+from tristar.auth.gate import Gate
+from tristar.auth.keys import Keys
+from tristar.clock import Clock
+from tristar.corridor import Corridor, error_event
+from tristar.edge import admin, console, health, keys, memory, models
+from tristar.edge.admin import Orders
+from tristar.edge.control import control_app
+from tristar.edge.front import Front, Scraper
+from tristar.edge.health import Dependency
+from tristar.errors import Unavailable
+from tristar.host.hub import Hub
+from tristar.host.link import Link
+from tristar.host.port import Port
+from tristar.host.slots import SlotTable
+from tristar.ledger import Ledger
+from tristar.limits.limiter import Limiter
+from tristar.memory.opening import open_store
+from tristar.memory.store import Store
+from tristar.relay.attempts import Relay
+from tristar.relay.quota import Quota
+from tristar.relay.upstreams import Upstreams
+from tristar.routing.board import Breakers
+from tristar.routing.router import Router
+from tristar.settings import Settings
+from tristar.storage.engine import Database
+
+CHAT_PATHS = ("/v1/chat/completions", "/v1/chat")
+
+_log = structlog.get_logger("tristar")
+
+
+@dataclass
+class Ties:
+    """What ties one serving process to its host: where it records, asks and is scraped."""
+
+    ledger: Ledger
+    breakers: Breakers
+    limiter: Limiter
+    scraper: Scraper | None
+    unwell: "Unwell"
+    slots: SlotTable
+    orders: Orders
+    database: Database
+    """One per process: two on one SQLite file would drop each other's locks."""
+
+
+class Unwell:
+    """Reads what ails the host, here or over the link; empty when all is well."""
+
+    def __init__(self, log: Hub | Link, sharing: Port | Link) -> None:
+        self._log = log
+        self._sharing = sharing
+
+    @property
+    def reason(self) -> str:
+        """Why the audit log cannot take records."""
+        return self._log.unwell
+
+    @property
+    def unshared(self) -> str:
+        """Why limits are not shared with other hosts, though they should be."""
+        return self._sharing.unshared
+
+
+class Gateway:
+    """One serving process: its ASGI application and what runs beside it."""
+
+    def __init__(self, settings: Settings, ties: Ties, clock: Clock) -> None:
+        self._settings = settings
+        self._ties = ties
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.draining = False
+        self._database = ties.database
+        self._keys = Keys(self._database, clock)
+        self._store: Store = open_store(self._database, clock)
+        self._upstreams = Upstreams(self._loop, __version__)
+        self._gate = Gate(
+            self._keys,
+            clock,
+            admin_key=settings.auth.admin_key,
+            loopback=settings.server.loopback,
+            key_grace_s=settings.auth.key_grace_s,
+            on_transition=self._store_changed,
+        )
+        self._router = Router(settings.catalog)
+        self._quota = Quota(ties.limiter, clock)
+        self.app = self._front()
+
+    def adopt(self, settings: Settings) -> None:
+        """Take a reloaded configuration over: its llms and providers."""
+        self._router.adopt(settings.catalog)
+        self._quota.forget()
+
+    async def start(self) -> None:
+        """Make ready for the first request."""
+        await self._gate.refresh()
+        self._tasks.append(self._loop.create_task(self._gate.refresh_forever()))
+
+    async def stop(self) -> None:
+        """Let go of everything but the host."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(Unavailable):
+            await self._gate.close()
+        await self._upstreams.close()
+
+    def _front(self) -> Front:
+        settings, ties = self._settings, self._ties
+        router = self._router
+        relay = Relay(self._upstreams, ties.breakers, self._quota, self._clock, SystemRandom())
+        self.in_flight = relay.in_flight
+        corridor = Corridor(
+            router=router,
+            relay=relay,
+            quota=self._quota,
+            ledger=ties.ledger,
+            clock=self._clock,
+            error_event=error_event,
+        )
+        control = control_app(
+            __version__,
+            [
+                console.router(settings.metrics.path if settings.metrics.enabled else None),
+                health.router(self._dependencies, lambda: self.draining),
+                models.router(lambda: router.catalog, int(self._clock.time())),
+                admin.router(ties.orders, ties.ledger),
+                memory.router(self._store, ties.ledger),
+                keys.router(self._keys, ties.ledger),
+            ],
+        )
+        return Front(
+            gate=self._gate,
+            ledger=ties.ledger,
+            clock=self._clock,
+            endpoints=dict.fromkeys(CHAT_PATHS, corridor.chat),
+            control=control,
+            scraper=ties.scraper,
+            error_event=error_event,
+            max_body_bytes=settings.server.max_body_mb * 1024 * 1024,
+            deadline_s=settings.server.deadline_s,
+        )
+
+    async def _dependencies(self) -> Mapping[str, Dependency]:
+        found = {"audit": self._audit_condition(), "storage": await self._storage_condition()}
+        if self._settings.redis_url is not None:
+            found["redis"] = self._redis_condition()
+        return found
+
+    def _redis_condition(self) -> Dependency:
+        reason = self._ties.unwell.unshared
+        if not reason:
+            return Dependency(status="ok", required=False)
+        return Dependency(status="degraded", mode="limits are this host's own", reason=reason, required=False)
+
+    def _audit_condition(self) -> Dependency:
+        reason = self._ties.unwell.reason
+        strict = self._settings.audit.mode == "strict"
+        if not reason:
+            return Dependency(status="ok", required=strict)
+        if strict:
+            return Dependency(status="down", mode="requests are refused", reason=reason)
+        return Dependency(
+            status="degraded", mode="served, lost records counted", reason=reason, required=False
+        )
+
+    async def _storage_condition(self) -> Dependency:
+        reason = self._gate.problem
+        try:
+            async with asyncio.timeout(1.0):
+                await self._database.ping()
+        except (Unavailable, TimeoutError) as error:
+            reason = str(error) or "no answer within 1 s"
+        if reason is not None:
+            return Dependency(
+                status="degraded", mode="known keys work, memory answers 503", reason=reason, required=False
+            )
+        return Dependency(status="ok", required=False)
+
+    def _store_changed(self, reachable: bool, reason: str) -> None:
+        _log.warning("key store", reachable=reachable, reason=reason)

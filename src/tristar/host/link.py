@@ -1,0 +1,332 @@
+"""A worker's way to the hub: its ledger, its view of the breakers, its scrapes."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+from tristar.audit.record import Scribe
+from tristar.clock import Clock
+from tristar.errors import NoRecord, Unavailable
+from tristar.exchange import Exchange, Outcome
+from tristar.host.frames import (
+    Abandon,
+    Admit,
+    Adopt,
+    Breaker,
+    Close,
+    Done,
+    Fates,
+    Fly,
+    Flying,
+    FromHub,
+    FromWorker,
+    Health,
+    Hello,
+    Page,
+    Permit,
+    Report,
+    Reserve,
+    Ruling,
+    Scrape,
+    Settle,
+    Sharing,
+    from_hub,
+    pack,
+)
+from tristar.host.local import event_draft, no_record
+from tristar.host.slots import SlotTable
+from tristar.limits.allowance import Amount, Subject
+from tristar.limits.limiter import FREE, Reservation
+from tristar.limits.usage import Refusal
+from tristar.routing.board import NO_BREAKER
+
+SCRAPE_TIMEOUT_S = 8.0
+
+
+class Link(asyncio.Protocol):
+    """The connection to the hub. `lost` is called when it ends: without a hub nothing may be served."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[[], None]) -> None:
+        self._loop = loop
+        self._lost = lost
+        self._transport: asyncio.WriteTransport | None = None
+        self._unpacker = from_hub(self._take)
+        self._n = 0
+        self._fates: dict[int, Callable[[bool], None]] = {}
+        self._answers: dict[int, asyncio.Future[FromHub]] = {}
+        self.breakers: dict[str, Breaker] = {}
+        self.in_flight: Mapping[tuple[str, str], int] = {}
+        """This worker's attempts in progress, as its relay counts them."""
+        self.adopt: Callable[[bytes], None] = lambda _: None
+        """Called with a new configuration from the hub."""
+        self.unwell = ""
+        self.unshared = ""
+        """Why limits are not shared with other hosts now."""
+        self.closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self._unpacker.feed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`: whoever waits is told that nothing will come."""
+        del exc
+        self.closed = True
+        self.unwell = "the process that writes the audit log is gone"
+        for settled in self._fates.values():
+            settled(False)  # noqa: FBT003 - the callback's one argument
+        self._fates.clear()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(Unavailable("The hub process is gone.", retry_after_s=1))
+        self._answers.clear()
+        self._lost()
+
+    def tell(self, frame: FromWorker) -> None:
+        """Send one frame; what is written before an answer leaves arrives before a later scrape."""
+        if self._transport is None or self.closed:
+            return
+        self._transport.write(pack(frame))
+
+    def hello(self, pid: int, slots: SlotTable) -> None:
+        """Introduce this worker."""
+        self.tell(Hello(pid, str(slots.path)))
+
+    def settle(self, frame: Close, settled: Callable[[bool], None]) -> None:
+        """Send one closed exchange; `settled(durable)` is called when its fate is known."""
+        if self.closed:
+            settled(False)  # noqa: FBT003 - the callback's one argument
+            return
+        self._n += 1
+        frame.n = self._n
+        self._fates[self._n] = settled
+        self.tell(frame)
+
+    async def ask(
+        self, make: Callable[[int], FromWorker], given_up: Callable[[int], FromWorker] | None = None
+    ) -> FromHub:
+        """Send a question and wait for its answer; `given_up` makes what is sent if the asker is cancelled.
+
+        Raises:
+            Unavailable: the hub is gone.
+        """
+        if self.closed:
+            raise Unavailable("The hub process is gone.", retry_after_s=1)
+        self._n += 1
+        n = self._n
+        answer: asyncio.Future[FromHub] = self._loop.create_future()
+        self._answers[n] = answer
+        self.tell(make(n))
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if given_up is not None:
+                self.tell(given_up(n))
+            raise
+        finally:
+            self._answers.pop(n, None)
+
+    def close(self) -> None:
+        """Hang up; what was written is sent first."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _take(self, frame: FromHub) -> None:
+        match frame:
+            case Fates(durable, lost):
+                for n in durable:
+                    self._settled(n, durable=True)
+                for n in lost:
+                    self._settled(n, durable=False)
+            case Breaker(llm_id):
+                self.breakers[llm_id] = frame
+            case Health(reason):
+                self.unwell = reason
+            case Sharing(reason):
+                self.unshared = reason
+            case Fly(n):
+                self.tell(Flying(n, [(*pair, count) for pair, count in self.in_flight.items()]))
+            case Adopt(settings):
+                self.adopt(settings)
+            case Permit(n) | Page(n) | Done(n) | Ruling(n):
+                answer = self._answers.get(n)
+                if answer is not None and not answer.done():
+                    answer.set_result(frame)
+
+    def _settled(self, n: int, *, durable: bool) -> None:
+        settled = self._fates.pop(n, None)
+        if settled is not None:
+            settled(durable)
+
+
+class LinkLedger:
+    """See `Ledger`; over the link."""
+
+    def __init__(
+        self,
+        link: Link,
+        scribe: Scribe,
+        slots: SlotTable,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        *,
+        strict: bool,
+    ) -> None:
+        self._link = link
+        self._scribe = scribe
+        self._slots = slots
+        self._loop = loop
+        self._clock = clock
+        self._strict = strict
+
+    def check(self) -> None:
+        """See `Ledger.check`."""
+        if self._link.unwell and (self._strict or self._link.closed):
+            raise NoRecord(
+                f"The audit log cannot take this request's record: {self._link.unwell}", retry_after_s=1
+            )
+
+    def begin(self, exchange: Exchange) -> None:
+        """See `Ledger.begin`."""
+        exchange.slot = self._slots.take(exchange)
+
+    async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
+        """See `Ledger.close`."""
+        exchange.close(status, outcome, self._clock.monotonic())
+        draft = self._scribe.from_exchange(exchange) if exchange.audited else None
+        slot = exchange.slot
+        if slot >= 0:
+            self._slots.retire(slot)
+        frame = Close(0, slot, draft, exchange.account())
+        if draft is None or not self._strict:
+            self._link.settle(frame, lambda _: self._clear(slot))
+            return
+        if not await self._fate(frame, slot):
+            raise no_record(self._link.unwell)
+
+    async def record(
+        self,
+        action: str,
+        resource: str,
+        details: Mapping[str, object],
+        exchange: Exchange | None = None,
+        level: str = "INFO",
+    ) -> None:
+        """See `Ledger.record`."""
+        draft = event_draft(self._scribe, action, resource, details, exchange=exchange, level=level)
+        frame = Close(0, -1, draft, None)
+        if not self._strict:
+            self._link.settle(frame, lambda _: None)
+        elif not await self._fate(frame, -1):
+            raise no_record(self._link.unwell)
+
+    async def _fate(self, frame: Close, slot: int) -> bool:
+        fate: asyncio.Future[bool] = self._loop.create_future()
+
+        def settled(durable: bool) -> None:
+            self._clear(slot)
+            if not fate.done():
+                fate.set_result(durable)
+
+        self._link.settle(frame, settled)
+        return await fate
+
+    def _clear(self, slot: int) -> None:
+        # Without a hub nobody has taken the record: the slot stays, so that it is found later.
+        if slot >= 0 and not self._link.closed:
+            self._slots.clear(slot)
+
+
+class LinkBreakers:
+    """See `Breakers`; free permits are known here, everything else is asked of the hub."""
+
+    def __init__(self, link: Link, clock: Clock) -> None:
+        self._link = link
+        self._clock = clock
+
+    def free_permit(self, llm_id: str) -> int | None:
+        """See `Breakers.free_permit`."""
+        known = self._link.breakers.get(llm_id)
+        return NO_BREAKER if known is None else known.free_permit
+
+    async def admit(self, llm_id: str) -> int | None:
+        """See `Breakers.admit`."""
+        if self.wait_s(llm_id) > 0:
+            return None
+        answer = await self._link.ask(lambda n: Admit(n, llm_id))
+        return answer.permit if isinstance(answer, Permit) else None
+
+    def wait_s(self, llm_id: str) -> float:
+        """See `Breakers.wait_s`."""
+        known = self._link.breakers.get(llm_id)
+        return 0.0 if known is None else max(0.0, known.open_until - self._clock.monotonic())
+
+    def succeeded(self, llm_id: str, permit: int) -> None:
+        """See `Breakers.succeeded`."""
+        self._link.tell(Report(llm_id, permit, well=True))
+
+    def failed(self, llm_id: str, permit: int, retry_after_s: float | None) -> None:
+        """See `Breakers.failed`."""
+        self._link.tell(Report(llm_id, permit, well=False, retry_after_s=retry_after_s))
+
+    def abandoned(self, llm_id: str, permit: int) -> None:
+        """See `Breakers.abandoned`."""
+        self._link.tell(Report(llm_id, permit, well=None))
+
+
+class LinkLimiter:
+    """See `Limiter`; the hub keeps account for all workers of its host."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def reserve_now(
+        self, subjects: Sequence[Subject], need: Amount, lease_s: float
+    ) -> Reservation | Refusal | None:
+        """See `Limiter.reserve_now`."""
+        del need, lease_s
+        return None if subjects else FREE
+
+    async def reserve(
+        self, subjects: Sequence[Subject], need: Amount, lease_s: float
+    ) -> Reservation | Refusal:
+        """See `Limiter.reserve`."""
+        if not subjects:
+            return FREE
+        asked = list(subjects)
+        answer = await self._link.ask(lambda n: Reserve(n, asked, need, lease_s), Abandon)
+        assert isinstance(answer, Ruling)  # noqa: S101 - the hub answers a question in kind
+        if not answer.known:
+            raise Unavailable("The limits of this request cannot be checked now.", retry_after_s=1)
+        if answer.refusal is not None:
+            return answer.refusal
+        return Reservation(str(answer.n), subjects, need, answer.standings)
+
+    def settle(self, reservation: Reservation, actual: Amount | None) -> None:
+        """See `Limiter.settle`."""
+        if reservation.settled or not reservation.subjects:
+            return
+        reservation.settled = True
+        self._link.tell(Settle(int(reservation.id), actual))
+
+
+class LinkScraper:
+    """See `edge.front.Scraper`; the books are the hub's."""
+
+    def __init__(self, link: Link, path: str) -> None:
+        self._link = link
+        self.path = path
+
+    async def scrape(self, accept: str | None) -> tuple[bytes, str]:
+        """See `Scraper.scrape`."""
+        try:
+            async with asyncio.timeout(SCRAPE_TIMEOUT_S):
+                answer = await self._link.ask(lambda n: Scrape(n, accept))
+        except TimeoutError as error:
+            raise Unavailable("The metrics could not be read in time.", retry_after_s=1) from error
+        assert isinstance(answer, Page)  # noqa: S101 - the hub answers a question in kind
+        return answer.body, answer.kind

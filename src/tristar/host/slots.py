@@ -1,0 +1,154 @@
+"""The requests in progress, in a file that outlives the process that serves them.
+
+A memory-mapped file survives `kill -9` of its process without a system call per request: what
+was written to the mapping is in the page cache. Whoever reads a dead process's table learns which
+requests it had begun and not recorded.
+
+Layout: 64 bytes of header (magic, number of slots), one state byte per slot, then the cells of
+`CELL_BYTES` each: a 2-byte length and a MessagePack array of that length.
+"""
+
+import fcntl
+import mmap
+import os
+import struct
+from pathlib import Path
+
+import msgspec
+
+from tristar.errors import TriStarError, Unavailable
+from tristar.exchange import Exchange
+
+MAGIC = b"TRISTAR-SLOTS-1\n"
+HEADER_BYTES = 64
+CELL_BYTES = 512
+SLOTS = 32_768
+RESOURCE_LIMIT = 200
+
+FREE, OPEN, CLOSING, UNAUDITED = 0, 1, 2, 3
+
+_LENGTH = struct.Struct("<H")
+
+
+class Begun(msgspec.Struct, array_like=True):
+    """What is kept of a request in progress."""
+
+    event_id: str
+    trace_id: str
+    action: str
+    method: str
+    resource: str
+    endpoint: str
+    started_at: float
+    ip_address: str | None
+    actor: str | None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Begun)
+
+
+class SlotTable:
+    """The table of one serving process; it writes, others may only read. One thread."""
+
+    def __init__(self, path: Path, slots: int = SLOTS) -> None:
+        self.path = path
+        size = HEADER_BYTES + slots + slots * CELL_BYTES
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # held as long as this process lives
+        os.ftruncate(descriptor, size)  # sparse: only the pages in use take space
+        self._descriptor = descriptor
+        self._map = mmap.mmap(descriptor, size)
+        self._map[:HEADER_BYTES] = MAGIC + _header(slots)
+        self._cells = HEADER_BYTES + slots
+        self._free = list(range(slots - 1, -1, -1))
+
+    def take(self, exchange: Exchange) -> int:
+        """Enter a request and return its slot.
+
+        Raises:
+            Unavailable: every slot is taken.
+        """
+        if not self._free:
+            raise Unavailable("Too many requests are in progress here; retry in a moment.", retry_after_s=1)
+        slot = self._free.pop()
+        begun = Begun(
+            exchange.event_id,
+            exchange.trace_id,
+            exchange.action,
+            exchange.method,
+            exchange.resource[:RESOURCE_LIMIT],
+            exchange.endpoint,
+            exchange.started_at,
+            exchange.ip_address,
+            exchange.actor,
+        )
+        cell = _encoder.encode(begun)[: CELL_BYTES - _LENGTH.size]
+        at = self._cells + slot * CELL_BYTES
+        self._map[at : at + 2 + len(cell)] = _LENGTH.pack(len(cell)) + cell
+        self._map[HEADER_BYTES + slot] = OPEN if exchange.audited else UNAUDITED
+        return slot
+
+    def retire(self, slot: int) -> None:
+        """The request has ended, but its record is not durable yet."""
+        self._map[HEADER_BYTES + slot] = CLOSING
+
+    def clear(self, slot: int) -> None:
+        """The request is recorded; the slot is free."""
+        self._map[HEADER_BYTES + slot] = FREE
+        self._free.append(slot)
+
+    def active(self) -> int:
+        """Requests in progress now."""
+        return _active(self._map, self._cells)
+
+    def close(self) -> None:
+        """Remove the file: every request of this process is recorded."""
+        self._map.close()
+        self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+class SlotReader:
+    """Another process's table, alive or dead."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if self._map[: len(MAGIC)] != MAGIC:
+            raise TriStarError(f"{path} is not a table of requests in progress")
+        (slots,) = struct.unpack_from("<I", self._map, len(MAGIC))
+        self._cells = HEADER_BYTES + slots
+
+    def active(self) -> int:
+        """Requests in progress now."""
+        return _active(self._map, self._cells)
+
+    def unrecorded(self) -> list[tuple[int, Begun]]:
+        """Slot and content of each audited request that was begun and whose record is not known durable."""
+        states = self._map[HEADER_BYTES : self._cells]
+        found = []
+        for slot, state in enumerate(states):
+            if state in {OPEN, CLOSING}:
+                at = self._cells + slot * CELL_BYTES
+                (length,) = _LENGTH.unpack_from(self._map, at)
+                try:
+                    found.append((slot, _decoder.decode(self._map[at + 2 : at + 2 + length])))
+                except msgspec.DecodeError:
+                    continue  # killed between two writes: the request had not been answered a byte
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._map.close()
+
+
+def _header(slots: int) -> bytes:
+    return struct.pack("<I", slots).ljust(HEADER_BYTES - len(MAGIC), b"\0")
+
+
+def _active(table: mmap.mmap, cells_at: int) -> int:
+    states = table[HEADER_BYTES:cells_at]
+    return states.count(OPEN) + states.count(UNAUDITED)

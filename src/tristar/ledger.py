@@ -1,0 +1,42 @@
+"""Where closed exchanges go: the one door to the audit log and the metric books."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from tristar.exchange import Exchange, Outcome
+
+
+class Ledger(Protocol):
+    """Enters each request once, in the audit log and in the books alike. Event-loop thread only."""
+
+    def check(self) -> None:
+        """Raise `NoRecord` if no durable record is possible now; asked before anything is sent upstream."""
+        ...
+
+    def begin(self, exchange: Exchange) -> None:
+        """Note that the request is in progress, so that it is recorded even if this process dies.
+
+        Raises:
+            Unavailable: as many requests are in progress as this process can keep track of.
+        """
+        ...
+
+    async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
+        """Close the exchange and enter it; in strict mode it is durable once this returns.
+
+        Raises:
+            NoRecord: it is not durable in time; the client must not get its answer. The request
+                is counted with status 503.
+        """
+        ...
+
+    async def record(
+        self,
+        action: str,
+        resource: str,
+        details: Mapping[str, object],
+        exchange: Exchange | None = None,
+        level: str = "INFO",
+    ) -> None:
+        """Record something beside the request itself; durability and errors as `close`."""
+        ...

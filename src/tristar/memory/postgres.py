@@ -1,0 +1,78 @@
+"""The word index of PostgreSQL: a tsvector with a GIN index, ranked by cover density."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Float,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    table,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, insert
+
+from tristar.clock import Clock
+from tristar.memory.sql import SqlStore
+from tristar.memory.words import Phrase
+from tristar.storage.engine import Database
+
+_LENGTH_NORMALISED = 1
+"""ts_rank_cd: divide by 1 + the logarithm of the document's length."""
+
+
+def store(database: Database, clock: Clock) -> SqlStore:
+    """The memory in this PostgreSQL database."""
+    return SqlStore(database, Tsvector(), clock)
+
+
+class Tsvector:
+    """See `tristar.memory.sql.WordIndex`. Rows of deleted entries go with them by foreign key.
+
+    Vectors and queries are written in PostgreSQL's own notation, past its parser: what a word is,
+    `tristar.memory.words` alone decides.
+    """
+
+    source = table("memory_words", column("entry_seq", BigInteger), column("words", TSVECTOR))
+    seq = source.c.entry_seq
+
+    def put(self, connection: Connection, seq: int, words: Sequence[str], *, known: bool) -> None:
+        """See `WordIndex.put`."""
+        vector = cast(bindparam(None, vector_of(words), type_=Text), TSVECTOR)
+        statement = insert(self.source).values(entry_seq=seq, words=vector)
+        if known:
+            statement = statement.on_conflict_do_update(
+                index_elements=["entry_seq"], set_={"words": statement.excluded.words}
+            )
+        connection.execute(statement)
+
+    def matches(self, phrases: Sequence[Phrase]) -> ColumnElement[bool]:
+        """See `WordIndex.matches`."""
+        return self.source.c.words.bool_op("@@")(_query(phrases))
+
+    def score(self, phrases: Sequence[Phrase]) -> ColumnElement[float]:
+        """See `WordIndex.score`."""
+        return type_coerce(func.ts_rank_cd(self.source.c.words, _query(phrases), _LENGTH_NORMALISED), Float)
+
+
+def vector_of(words: Sequence[str]) -> str:
+    """The words with their positions as a tsvector is written; they are letters and digits alone."""
+    return " ".join(f"{word}:{at}" for at, word in enumerate(words, 1))
+
+
+def expression(phrases: Sequence[Phrase]) -> str:
+    """The phrases as a tsquery is written."""
+    return " & ".join(("!" if phrase.absent else "") + _sequence(phrase) for phrase in phrases)
+
+
+def _query(phrases: Sequence[Phrase]) -> ColumnElement[object]:
+    return cast(bindparam(None, expression(phrases), type_=Text), TSQUERY)
+
+
+def _sequence(phrase: Phrase) -> str:
+    return "(" + " <-> ".join(phrase.words) + (":*" if phrase.prefix else "") + ")"

@@ -1,0 +1,59 @@
+"""The word index of SQLite: its FTS5, ranked by BM25."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    literal_column,
+    table,
+    type_coerce,
+)
+
+from tristar.clock import Clock
+from tristar.memory.sql import SqlStore
+from tristar.memory.words import Phrase
+from tristar.storage.engine import Database
+
+
+def store(database: Database, clock: Clock) -> SqlStore:
+    """The memory in this SQLite database."""
+    return SqlStore(database, Fts5(), clock)
+
+
+class Fts5:
+    """See `tristar.memory.sql.WordIndex`. Rows of deleted entries are dropped by a trigger."""
+
+    source = table("memory_words", column("rowid", Integer), column("words"))
+    seq = source.c.rowid
+
+    def put(self, connection: Connection, seq: int, words: Sequence[str], *, known: bool) -> None:
+        """See `WordIndex.put`."""
+        if known:
+            connection.execute(delete(self.source).where(self.seq == seq))
+        connection.execute(insert(self.source).values(rowid=seq, words=" ".join(words)))
+
+    def matches(self, phrases: Sequence[Phrase]) -> ColumnElement[bool]:
+        """See `WordIndex.matches`."""
+        return literal_column("memory_words").bool_op("MATCH")(bindparam(None, expression(phrases)))
+
+    def score(self, phrases: Sequence[Phrase]) -> ColumnElement[float]:  # noqa: ARG002 - FTS5 ranks by its own match
+        """See `WordIndex.score`; FTS5 counts downwards."""
+        return -type_coerce(func.bm25(literal_column("memory_words")), Float)
+
+
+def expression(phrases: Sequence[Phrase]) -> str:
+    """The phrases in FTS5's language; words are letters and digits, so that quoting is complete."""
+    wanted = " AND ".join(_quoted(phrase) for phrase in phrases if not phrase.absent)
+    return f"({wanted})" + "".join(f" NOT {_quoted(phrase)}" for phrase in phrases if phrase.absent)
+
+
+def _quoted(phrase: Phrase) -> str:
+    return f'"{" ".join(phrase.words)}"' + ("*" if phrase.prefix else "")

@@ -1,0 +1,1 @@
+"""What each provider speaks: rows of data, and one module per dialect."""

@@ -1,0 +1,440 @@
+"""Retries, fallbacks and the deadline: one request's way through its route.
+
+Every request that is written to an upstream is one attempt in the exchange, also the failed
+ones. The route is walked in order; what follows a failure is `failure.verdict`'s to say.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+import msgspec
+
+from tristar.clock import Clock
+from tristar.errors import AllTargetsOpen, DeadlineExceeded, UpstreamBroken, UpstreamFailed
+from tristar.exchange import Attempt, AttemptStatus, Exchange
+from tristar.limits.usage import Refusal
+from tristar.providers.openai import BYTES_PER_TOKEN, ChatCall, Completion, Usage, read_completion
+from tristar.relay.departure import ClientGone, Departure
+from tristar.relay.failure import Verdict, refusal, timed_out, verdict
+from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
+from tristar.relay.stream import LiveStream
+from tristar.relay.transport import Headers, Response
+from tristar.relay.upstreams import Upstreams
+from tristar.routing.board import Breakers
+from tristar.routing.catalog import Llm
+
+BACKOFF_BASE_S = 0.25
+BACKOFF_LIMIT_S = 8.0
+ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
+FORCED_RETRY_S = 600.0
+"""What a client is told to wait at most; an llm that an operator keeps out has no end of its own."""
+TIMER_STEP_S = 0.002
+"""The event loop's timers count in milliseconds and may fire one early."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Errand:
+    """What one request brings to every attempt. Times are readings of the monotonic clock."""
+
+    exchange: Exchange
+    call: ChatCall
+    departure: Departure
+    deadline: float
+    started: float
+    headers: bytes
+    """The request's own header lines for the upstream, each ending in CR LF."""
+    sent: str = ""
+    """Text that the client already has from an llm whose stream broke."""
+    share: Share = UNLIMITED
+    """What the llm that is tried now has given; settled with the end of its attempts."""
+    fresh: bool = False
+    """Whether the next attempt takes a new connection: the last one met a kept one that was closing."""
+    prefill: str = ""
+    """`sent`, while an llm is asked to carry it on rather than to begin anew."""
+
+
+@dataclass(slots=True)
+class WholeAnswer:
+    """A complete answer as the upstream sent it, and what it says of itself."""
+
+    llm: Llm
+    body: bytes
+    headers: Headers
+    completion: Completion
+
+
+class Relay:
+    """Carries one chat request to the first llm on its route that answers."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        breakers: Breakers,
+        quota: Quota,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._upstreams = upstreams
+        self._breakers = breakers
+        self._quota = quota
+        self._clock = clock
+        self._random = random
+        self.in_flight: Counter[tuple[str, str]] = Counter()
+        """Attempts in progress by (model, provider)."""
+
+    async def whole(self, route: Sequence[Llm], errand: Errand) -> WholeAnswer:
+        """The whole answer of the first llm that gives one.
+
+        Raises:
+            UpstreamFailed: none did; the first failure is raised.
+            AllTargetsOpen: no breaker on the route lets a call through.
+            LimitExceeded: the llm has spent its allowance, and so has every fallback that is well.
+            DeadlineExceeded: the request's time is spent.
+            ClientGone: the client left.
+        """
+        answer = await self._walk(route, errand, self._whole)
+        errand.share.settle()
+        return answer
+
+    async def stream(self, route: Sequence[Llm], errand: Errand) -> LiveStream:
+        """The stream of the first llm that gave a first token; errors as `whole`.
+
+        The caller reads it to its end and then calls `finish`, `fail` or `cancel`, once.
+        """
+        return await self._walk(route, errand, self._stream)
+
+    def finish(self, stream: LiveStream, errand: Errand) -> None:
+        """The stream was read to its proper end: its attempt is a success."""
+        stream.release()
+        self._count_stream(stream, errand)
+        errand.share.settle()
+        stream.attempt.finish_reason = stream.finish_reason
+        self._succeed(stream.attempt, stream.permit, errand)
+
+    def fail(self, stream: LiveStream, failure: UpstreamFailed, errand: Errand) -> None:
+        """The stream broke after its first token: what was sent so far is counted."""
+        stream.abort()
+        self._count_stream(stream, errand)
+        errand.share.settle()
+        self._note_failure(stream.attempt, stream.permit, failure, errand)
+
+    def cancel(self, stream: LiveStream, errand: Errand) -> None:
+        """The client left: the upstream is told at once, what was sent so far is counted."""
+        stream.abort()
+        self._count_stream(stream, errand)
+        errand.share.settle()
+        self._note_cancel(stream.attempt, stream.permit, errand)
+
+    async def resume(
+        self, route: Sequence[Llm], errand: Errand, broken: LiveStream, failure: UpstreamFailed, *, seen: bool
+    ) -> LiveStream | None:
+        """Another llm's stream that carries on where `broken` stopped, or None if there is none.
+
+        `fail` was called for `broken`; `seen` says whether the client has its output. The fallbacks
+        after it are tried in turn: with the text so far as a prefill where the llm takes one, else
+        from the start, where the answer must begin with that text.
+
+        Raises:
+            DeadlineExceeded: the request's time is spent.
+            ClientGone: the client left.
+        """
+        if verdict(failure) is Verdict.FINAL or (seen and not broken.resumable):
+            return None
+        if seen:
+            errand.sent += "".join(broken.texts)[broken.skipped_chars :]
+        sent = errand.sent
+        later = route[route.index(broken.llm) + 1 :]
+        for llm in later:
+            for prefill in (sent, "") if llm.prefill and sent else ("",):
+                errand.prefill = prefill
+                permit = await self._permit(llm)
+                if permit is None or await self._draw(llm, permit, errand) is not None:
+                    break
+                try:
+                    return await self._try_llm(llm, permit, errand, self._stream, failure.error_type)
+                except UpstreamFailed as again:
+                    failure = again
+                finally:
+                    errand.prefill = ""
+        return None
+
+    async def _walk(self, route: Sequence[Llm], errand: Errand, once: "_Once[T]") -> T:
+        told: UpstreamFailed | None = None
+        reason: str | None = None
+        outgrown: Llm | None = None
+        refused: Refusal | None = None
+        for llm in route:
+            if outgrown is not None and not _is_larger(llm, outgrown):
+                continue
+            permit = await self._permit(llm)
+            if permit is None:
+                reason = reason or "breaker_open"
+                continue
+            full = await self._draw(llm, permit, errand) if self._quota.of_llm(llm) else None
+            if full is not None:
+                reason, refused = reason or "rate_limited", refused or full
+                continue
+            try:
+                return await self._try_llm(llm, permit, errand, once, reason)
+            except UpstreamFailed as failure:
+                reason, told = failure.error_type, told or failure
+                if verdict(failure) is Verdict.FINAL:
+                    break
+                if failure.error_type == "context_length":
+                    outgrown = llm
+        if told is not None:
+            raise told
+        if refused is not None:
+            raise refuse(errand.exchange, refused)
+        wait_s = min(self._breakers.wait_s(llm.llm_id) for llm in route)
+        raise AllTargetsOpen(
+            "Every llm on this route is resting after failures; nothing was sent upstream.",
+            retry_after_s=min(max(1.0, wait_s), FORCED_RETRY_S),
+        )
+
+    async def _permit(self, llm: Llm) -> int | None:
+        free = self._breakers.free_permit(llm.llm_id)
+        return free if free is not None else await self._breakers.admit(llm.llm_id)
+
+    async def _draw(self, llm: Llm, permit: int, errand: Errand) -> Refusal | None:
+        """Reserve the llm's share, `errand.share`; or why there is none, and the permit is given up."""
+        subjects = self._quota.of_llm(llm)
+        if not subjects:
+            errand.share = UNLIMITED
+            return None
+        try:
+            drawn = await self._quota.draw(subjects, errand.call, errand.exchange.attempts, errand.deadline)
+        except BaseException:
+            self._breakers.abandoned(llm.llm_id, permit)
+            raise
+        if isinstance(drawn, Refusal):
+            self._breakers.abandoned(llm.llm_id, permit)
+            return drawn
+        errand.share = drawn
+        return None
+
+    async def _try_llm(
+        self, llm: Llm, permit: int, errand: Errand, once: "_Once[T]", reason: str | None
+    ) -> T:
+        try:
+            tries = 0
+            while True:
+                try:
+                    return await self._attempt(llm, permit, errand, once, reason)
+                except UpstreamFailed as failure:
+                    before, reason = failure, failure.error_type
+                errand.fresh = before.error_type == "stale_connection"
+                if errand.fresh:
+                    continue  # once: a connection that is new cannot be stale
+                permit = await self._wait(before, llm, permit, errand, tries)
+                tries += 1
+        except BaseException:
+            errand.share.settle()
+            errand.share = UNLIMITED
+            raise
+
+    async def _wait(self, before: UpstreamFailed, llm: Llm, permit: int, errand: Errand, tries: int) -> int:
+        """Wait for the next try of the same llm; its permit. Raises `before` if there is none."""
+        wait_s = self._wait_s(before, llm, tries)
+        if wait_s is None or self._clock.monotonic() + wait_s >= errand.deadline:
+            raise before
+        await errand.departure.pause(wait_s)
+        # A 429 opened the breaker for later requests; this one waited as it was told.
+        again = permit if before.error_type == "rate_limited" else await self._permit(llm)
+        if again is None:
+            raise before
+        return again
+
+    def _wait_s(self, failure: UpstreamFailed, llm: Llm, tries: int) -> float | None:
+        """Seconds to wait before the same llm is tried again; None: it is not."""
+        if verdict(failure) is not Verdict.RETRY or tries >= llm.retries:
+            return None
+        if failure.retry_after_s is not None:
+            return failure.retry_after_s
+        # Full jitter keeps the retries of many requests apart.
+        return self._random.uniform(0.0, min(BACKOFF_LIMIT_S, BACKOFF_BASE_S * 2.0**tries))
+
+    async def _attempt(
+        self, llm: Llm, permit: int, errand: Errand, once: "_Once[T]", reason: str | None
+    ) -> T:
+        now = self._clock.monotonic()
+        if now >= errand.deadline:
+            self._breakers.abandoned(llm.llm_id, permit)
+            raise DeadlineExceeded("The request's time is spent.")
+        attempt = Attempt(llm.llm_id, llm.provider.name, llm.model, now - errand.started, reason=reason)
+        errand.exchange.attempts.append(attempt)
+        self.in_flight[(attempt.model, attempt.provider)] += 1
+        try:
+            return await once(llm, permit, attempt, errand)
+        except UpstreamFailed as failure:
+            self._note_failure(attempt, permit, failure, errand)
+            raise
+        except ClientGone:
+            self._note_cancel(attempt, permit, errand)
+            raise
+        except BaseException:
+            self._land(attempt)
+            raise
+
+    async def _whole(self, llm: Llm, permit: int, attempt: Attempt, errand: Errand) -> WholeAnswer:
+        limit = self._limit(llm, errand)
+        response = await self._send(llm, attempt, errand, limit)
+        body = await self._read_all(response, llm, errand, limit)
+        try:
+            completion = read_completion(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UpstreamBroken("The upstream's answer is not JSON.") from error
+        attempt.finish_reason = completion.finish_reason
+        attempt.model_answered = completion.model
+        _count_tokens(attempt, completion.usage, errand, completion.output_bytes)
+        self._succeed(attempt, permit, errand)
+        return WholeAnswer(llm, body, response.headers, completion)
+
+    async def _stream(self, llm: Llm, permit: int, attempt: Attempt, errand: Errand) -> LiveStream:
+        started = self._clock.monotonic()
+        limit = self._limit(llm, errand)
+        first_limit = min(limit, started + llm.first_token_timeout_s)
+        response = await self._send(llm, attempt, errand, first_limit)
+        stream = LiveStream(
+            response,
+            llm=llm,
+            attempt=attempt,
+            permit=permit,
+            departure=errand.departure,
+            clock=self._clock,
+            wants_usage=errand.call.wants_usage,
+            limit=limit,
+            skip="" if errand.prefill else errand.sent,
+            tokens_before=_tokens_of(errand.exchange.attempts[:-1]),
+        )
+        try:
+            await stream.open(started)
+        except BaseException:
+            stream.abort()
+            raise
+        return stream
+
+    async def _send(self, llm: Llm, attempt: Attempt, errand: Errand, limit: float) -> Response:
+        upstream, head = self._upstreams.chat(llm.provider)
+        body = errand.call.body_for(llm.model, errand.prefill)
+        response = await upstream.send(
+            head + errand.headers, body, errand.departure, limit, fresh=errand.fresh
+        )
+        attempt.http_status = response.status
+        if not 200 <= response.status < 300:
+            body = await self._read_all(response, llm, errand, limit)
+            raise refusal(response.status, response.headers, body)
+        return response
+
+    async def _read_all(self, response: Response, llm: Llm, errand: Errand, limit: float) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while piece := await response.read(errand.departure, limit):
+                pieces.append(piece)
+                size += len(piece)
+                _check_size(size)
+        except TimeoutError as error:
+            response.abort()
+            raise timed_out("timeout", llm.timeout_s) from error
+        except BaseException:
+            response.abort()
+            raise
+        response.release()
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _limit(self, llm: Llm, errand: Errand) -> float:
+        return min(errand.deadline, self._clock.monotonic() + llm.timeout_s)
+
+    def _land(self, attempt: Attempt) -> None:
+        """The attempt is over."""
+        flying = self.in_flight[(attempt.model, attempt.provider)] - 1
+        if flying > 0:
+            self.in_flight[(attempt.model, attempt.provider)] = flying
+        else:
+            del self.in_flight[(attempt.model, attempt.provider)]
+
+    def _succeed(self, attempt: Attempt, permit: int, errand: Errand) -> None:
+        self._land(attempt)
+        attempt.status = "success"
+        attempt.duration_s = self._clock.monotonic() - errand.started - attempt.started_s
+        self._breakers.succeeded(attempt.llm_id, permit)
+
+    def _note_failure(self, attempt: Attempt, permit: int, failure: UpstreamFailed, errand: Errand) -> None:
+        self._land(attempt)
+        now = self._clock.monotonic()
+        attempt.duration_s = now - errand.started - attempt.started_s
+        attempt.error_type = failure.error_type
+        attempt.status = _STATUS.get(failure.error_type, "error")
+        if attempt.status == "timeout" and now >= errand.deadline - TIMER_STEP_S:
+            # The client's own patience ran out: that says nothing of the llm.
+            self._breakers.abandoned(attempt.llm_id, permit)
+            raise DeadlineExceeded("The request's time is spent.") from failure
+        if failure.counts:
+            self._breakers.failed(
+                attempt.llm_id, permit, failure.retry_after_s if attempt.status == "rate_limited" else None
+            )
+        else:
+            self._breakers.abandoned(attempt.llm_id, permit)
+
+    def _note_cancel(self, attempt: Attempt, permit: int, errand: Errand) -> None:
+        self._land(attempt)
+        attempt.status = "cancelled"
+        attempt.error_type = "client_gone"
+        attempt.duration_s = self._clock.monotonic() - errand.started - attempt.started_s
+        self._breakers.abandoned(attempt.llm_id, permit)
+
+    def _count_stream(self, stream: LiveStream, errand: Errand) -> None:
+        _count_tokens(stream.attempt, stream.usage, errand, stream.output_chars)
+
+
+_Once = Callable[[Llm, int, Attempt, Errand], Awaitable[T]]
+
+_STATUS: dict[str, AttemptStatus] = {
+    "timeout": "timeout",
+    "first_token_timeout": "timeout",
+    "idle_timeout": "timeout",
+    "rate_limited": "rate_limited",
+    "quota": "rate_limited",
+}
+
+
+def _tokens_of(attempts: Sequence[Attempt]) -> tuple[int, int]:
+    """Input and output tokens of earlier attempts."""
+    if not attempts:
+        return 0, 0
+    return sum(a.tokens_input for a in attempts), sum(a.tokens_output for a in attempts)
+
+
+def _check_size(answer_bytes: int) -> None:
+    if answer_bytes > ANSWER_LIMIT_BYTES:
+        raise UpstreamBroken(f"The upstream's answer exceeds {ANSWER_LIMIT_BYTES} bytes.")
+
+
+def _is_larger(llm: Llm, outgrown: Llm) -> bool:
+    """Whether an llm takes more context than one that was too small; one that does not say may."""
+    if llm.context_tokens is None or outgrown.context_tokens is None:
+        return llm.context_tokens is None
+    return llm.context_tokens > outgrown.context_tokens
+
+
+def _count_tokens(attempt: Attempt, usage: Usage | None, errand: Errand, output_chars: int) -> None:
+    """The provider's own figures where it gave them, else estimates that say so."""
+    if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
+        attempt.tokens_input = -(-len(errand.call.prompt) // BYTES_PER_TOKEN)
+        attempt.tokens_output = -(-output_chars // BYTES_PER_TOKEN)
+        attempt.tokens_source = "estimated"
+        return
+    attempt.tokens_source = "provider"
+    attempt.tokens_input = max(0, usage.prompt_tokens or 0)
+    attempt.tokens_output = max(0, usage.completion_tokens or 0)
+    if usage.prompt_tokens_details is not None:
+        attempt.tokens_cache_read = usage.prompt_tokens_details.cached_tokens or 0
+        attempt.tokens_cache_write = usage.prompt_tokens_details.cache_creation_tokens or 0
+    if usage.completion_tokens_details is not None:
+        attempt.tokens_reasoning = usage.completion_tokens_details.reasoning_tokens or 0

@@ -1,0 +1,152 @@
+"""What an upstream's refusal means, and what to do about each kind of failure."""
+
+import email.utils
+import enum
+import time
+
+from tristar.errors import UpstreamBroken, UpstreamFailed, UpstreamRefused, UpstreamTimedOut, UpstreamUnwell
+from tristar.providers.openai import ProviderError, read_error
+from tristar.relay.transport import Headers
+
+REASON_LIMIT = 500
+
+CONTEXT_CODES = frozenset({"context_length_exceeded", "context_window_exceeded", "string_above_max_length"})
+CONTEXT_WORDS = ("maximum context length", "context length", "context window", "prompt is too long")
+FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
+
+
+class Verdict(enum.Enum):
+    """What follows a failed attempt."""
+
+    RETRY = "the same llm after a wait, then the next"
+    FALL_BACK = "the next llm at once"
+    FINAL = "the client is told"
+
+
+_VERDICTS = {
+    "connect": Verdict.RETRY,
+    "stale_connection": Verdict.RETRY,
+    "server_error": Verdict.RETRY,
+    "rate_limited": Verdict.RETRY,
+    "broken": Verdict.RETRY,
+    "diverged": Verdict.FALL_BACK,
+    "timeout": Verdict.FALL_BACK,
+    "first_token_timeout": Verdict.FALL_BACK,
+    "idle_timeout": Verdict.FALL_BACK,
+    "quota": Verdict.FALL_BACK,
+    "auth": Verdict.FALL_BACK,
+    "context_length": Verdict.FALL_BACK,
+    "bad_request": Verdict.FINAL,
+    "content_filter": Verdict.FINAL,
+}
+ERROR_TYPES = frozenset({*_VERDICTS, "client_gone"})
+"""The closed list of `error_type`, in metrics and records."""
+
+
+def verdict(failure: UpstreamFailed) -> Verdict:
+    """What to do after this failure, while no output has reached the client."""
+    return _VERDICTS[failure.error_type]
+
+
+def timed_out(kind: str, seconds: float) -> UpstreamTimedOut:
+    """A timeout of one of the kinds `timeout`, `first_token_timeout`, `idle_timeout`."""
+    silent = {
+        "timeout": "did not finish",
+        "first_token_timeout": "sent no token",
+        "idle_timeout": "fell silent",
+    }[kind]
+    failure = UpstreamTimedOut(f"The upstream {silent} within {seconds:g} s.")
+    failure.error_type = kind
+    return failure
+
+
+def diverged() -> UpstreamBroken:
+    """A restarted answer that does not begin as the one that the client has half of."""
+    failure = UpstreamBroken("The fallback's answer begins otherwise than what was already sent.")
+    failure.error_type, failure.counts = "diverged", False
+    return failure
+
+
+def refusal(status: int, headers: Headers, body: bytes) -> UpstreamFailed:
+    """The failure that an upstream's answer outside 2xx stands for."""
+    error = read_error(body)
+    failure = _classify(status, error)
+    failure.upstream_status = status
+    failure.retry_after_s = retry_after_s(headers, time.time())
+    if error.enveloped and failure.error_type != "auth":
+        failure.body = body
+    return failure
+
+
+def in_band(body: bytes) -> UpstreamFailed:
+    """The failure that an error event inside a 200 stream stands for."""
+    error = read_error(body)
+    failure = _classify(int(error.code) if error.code.isdigit() else 500, error)
+    if failure.error_type != "auth" and error.enveloped:
+        failure.body = body
+    return failure
+
+
+def _classify(status: int, error: ProviderError) -> UpstreamFailed:
+    reason = error.message[:REASON_LIMIT] or f"HTTP {status}"
+    if error.code in FILTER_CODES:
+        return _made(UpstreamRefused, reason, status=status, error_type="content_filter", code=error.code)
+    if status == 429:
+        kind = "quota" if "insufficient_quota" in {error.code, error.type} else "rate_limited"
+        return _made(UpstreamUnwell, reason, status=429, error_type=kind, code="upstream_rate_limited")
+    if status in {401, 403}:
+        told = "The provider refused the gateway's own key; the operator has to replace it."
+        return _made(UpstreamUnwell, told, status=502, error_type="auth", code="upstream_auth", counts=False)
+    if status == 408:
+        return _made(UpstreamTimedOut, reason, status=504, error_type="timeout")
+    if 500 <= status <= 599:
+        return _made(UpstreamUnwell, reason, status=status, error_type="server_error")
+    if not 400 <= status <= 599:
+        return UpstreamBroken(f"The upstream answered with status {status}, which no API client can use.")
+    if _is_too_long(error):
+        code = "context_length_exceeded"
+        return _made(UpstreamRefused, reason, status=status, error_type="context_length", code=code)
+    return _made(UpstreamRefused, reason, status=status, error_type="bad_request")
+
+
+def _is_too_long(error: ProviderError) -> bool:
+    lowered = error.message.lower()
+    return error.code in CONTEXT_CODES or any(words in lowered for words in CONTEXT_WORDS)
+
+
+def _made(
+    kind: type[UpstreamFailed],
+    message: str,
+    *,
+    status: int,
+    error_type: str,
+    code: str | None = None,
+    counts: bool | None = None,
+) -> UpstreamFailed:
+    failure = kind(message)
+    failure.status = status
+    failure.error_type = error_type
+    if code is not None:
+        failure.code = code
+    if counts is not None:
+        failure.counts = counts
+    if status == 429:
+        failure.type = "rate_limit_error"
+    return failure
+
+
+def retry_after_s(headers: Headers, now: float) -> float | None:
+    """The Retry-After of an answer in seconds, from either of its forms (RFC 9110, 10.2.3)."""
+    for name, value in headers:
+        if name != b"retry-after":
+            continue
+        text = value.decode("latin-1").strip()
+        try:
+            return min(max(0.0, float(text)), 86_400.0)
+        except ValueError:
+            pass
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
+        except (ValueError, OverflowError):
+            return None
+    return None

@@ -1,0 +1,148 @@
+"""What one request draws on the limits of its key and of the llms it is sent to, and gives back."""
+
+from collections.abc import Sequence
+
+from tristar.auth.actor import NO_LIMITS, Actor, Limits
+from tristar.clock import Clock
+from tristar.errors import GatewayError
+from tristar.exchange import Attempt, Exchange
+from tristar.limits.allowance import MOST, MOST_MICROUSD, Allowance, Amount, Subject, limited
+from tristar.limits.limiter import FREE, NOT_MADE, Limiter, Reservation, limit_exceeded
+from tristar.limits.usage import Refusal, Standings
+from tristar.providers.openai import BYTES_PER_TOKEN, ChatCall
+from tristar.routing.catalog import Llm
+
+LEASE_MARGIN_S = 5.0
+"""A lease outlives the request's deadline by this, so that a late end still finds it."""
+
+OUTPUT_GUESS_TOKENS = 512
+"""Reserved for the answer to a request that does not say how long it may be."""
+
+KNOWN_KEYS = 10_000
+
+
+class Share:
+    """Leave for a key or an llm to carry one request, paid with the attempts made since."""
+
+    __slots__ = ("_attempts", "_first", "_limiter", "_reservation")
+
+    def __init__(self, limiter: Limiter | None, reservation: Reservation, attempts: list[Attempt]) -> None:
+        self._limiter = limiter
+        self._reservation = reservation
+        self._attempts = attempts
+        self._first = len(attempts)
+
+    @property
+    def standings(self) -> Standings:
+        """How far the limits are used with this request."""
+        return self._reservation.standings
+
+    def settle(self) -> None:
+        """Charge the tokens of the attempts since; nothing at all if there are none. Again: no effect."""
+        if self._limiter is None or self._reservation.settled:
+            return
+        self._limiter.settle(self._reservation, spent(self._attempts[self._first :]))
+
+
+UNLIMITED = Share(None, FREE, [])
+"""The share of what nothing limits."""
+
+
+class Quota:
+    """Draws shares. Subjects are kept per key and per llm, as long as these are the same objects."""
+
+    def __init__(self, limiter: Limiter, clock: Clock) -> None:
+        self._limiter = limiter
+        self._clock = clock
+        self._keys: dict[str, tuple[Actor, Sequence[Subject]]] = {}
+        self._llms: dict[str, tuple[Llm, Sequence[Subject]]] = {}
+
+    def of_key(self, actor: Actor) -> Sequence[Subject]:
+        """What limits a key; empty where nothing does."""
+        if actor.limits is NO_LIMITS:
+            return ()
+        known = self._keys.get(actor.key_id)
+        if known is not None and known[0] is actor:
+            return known[1]
+        if len(self._keys) >= KNOWN_KEYS:
+            self._keys.clear()
+        subjects = limited([Subject(f"key:{actor.key_id}", "key", _allowance_of_key(actor.limits))])
+        self._keys[actor.key_id] = actor, subjects
+        return subjects
+
+    def of_llm(self, llm: Llm) -> Sequence[Subject]:
+        """What limits an llm; empty where nothing does."""
+        if llm.requests_per_minute is None and llm.tokens_per_minute is None and llm.max_concurrent is None:
+            return ()
+        known = self._llms.get(llm.llm_id)
+        if known is not None and known[0] is llm:
+            return known[1]
+        allowance = Allowance(llm.requests_per_minute, llm.tokens_per_minute, llm.max_concurrent)
+        subjects = limited([Subject(f"llm:{llm.llm_id}", "llm", allowance)])
+        self._llms[llm.llm_id] = llm, subjects
+        return subjects
+
+    def forget(self) -> None:
+        """The configuration was reloaded."""
+        self._llms.clear()
+
+    async def draw(
+        self, subjects: Sequence[Subject], call: ChatCall, attempts: list[Attempt], deadline: float
+    ) -> Share | Refusal:
+        """Reserve one request on all of these; `deadline` is when, at the latest, it ends (monotonic).
+
+        Raises:
+            Unavailable: the limits cannot be known.
+        """
+        need = estimate(call, subjects)
+        lease_s = max(0.0, deadline - self._clock.monotonic()) + LEASE_MARGIN_S
+        drawn = self._limiter.reserve_now(subjects, need, lease_s)
+        if drawn is None:
+            drawn = await self._limiter.reserve(subjects, need, lease_s)
+        return drawn if isinstance(drawn, Refusal) else Share(self._limiter, drawn, attempts)
+
+
+def refuse(exchange: Exchange, refused: Refusal) -> GatewayError:
+    """Note in the exchange whose limit refused it; the error to raise."""
+    exchange.rejected_by, exchange.rejected_scope = "gateway", refused.subject.scope
+    exchange.details = {"limit": refused.limit, **(exchange.details or {})}
+    return limit_exceeded(refused)
+
+
+def estimate(call: ChatCall, subjects: Sequence[Subject]) -> Amount:
+    """What to reserve: the prompt, and the answer at the length that the client allows.
+
+    Where it allows any length the answer is a guess; no guess makes a request too large for a limit.
+    """
+    prompt = len(call.prompt) // BYTES_PER_TOKEN
+    asked = call.output_limit
+    if asked is not None:
+        return Amount(min(prompt + asked, MOST))
+    guess = prompt + OUTPUT_GUESS_TOKENS
+    for subject in subjects:
+        limit = subject.allowance.tokens_per_minute
+        if limit is not None and limit < guess:
+            guess = limit
+    return Amount(max(prompt, guess))
+
+
+def spent(attempts: Sequence[Attempt]) -> Amount:
+    """What these attempts took."""
+    if not attempts:
+        return NOT_MADE
+    return Amount(sum(attempt.tokens_input + attempt.tokens_output for attempt in attempts))
+
+
+def _allowance_of_key(limits: Limits) -> Allowance:
+    return Allowance(
+        requests_per_minute=_at_most(limits.requests_per_minute, MOST),
+        tokens_per_minute=_at_most(limits.tokens_per_minute, MOST),
+        max_concurrent=_at_most(limits.max_concurrent, MOST),
+        budget_day_microusd=_at_most(limits.budget_day_microusd, MOST_MICROUSD),
+        budget_month_microusd=_at_most(limits.budget_month_microusd, MOST_MICROUSD),
+        allow_unpriced=limits.allow_unpriced,
+    )
+
+
+def _at_most(limit: int | None, most: int) -> int | None:
+    return None if limit is None else min(limit, most)

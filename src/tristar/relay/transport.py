@@ -1,0 +1,429 @@
+"""HTTP/1.1 to one upstream: pooled keep-alive connections on asyncio and httptools.
+
+The framing is llhttp's (RFC 9112). What is ours is the conduct around it: what a closed,
+reset, half-closed or silent connection means at each moment, and backpressure both ways.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+import httptools
+
+from tristar.errors import UpstreamBroken, UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
+from tristar.relay.departure import ClientGone, Departure
+
+HIGH_WATER_BYTES = 256 * 1024
+HEADER_LIMIT_BYTES = 64 * 1024
+CONNECT_TIMEOUT_S = 10.0
+IDLE_LIMIT_S = 55.0
+DRAIN_LIMIT_S = 1.0
+NO_BODY = frozenset((204, 304))
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Response(Protocol):
+    """An upstream's answer whose headers have arrived; exactly one reader."""
+
+    status: int
+    headers: Headers
+
+    async def read(self, departure: Departure, deadline: float) -> bytes:
+        """The next piece of the body, b"" at its proper end; waits until loop time `deadline`.
+
+        Raises:
+            TimeoutError: nothing came in time.
+            ClientGone: the client left meanwhile.
+            UpstreamBroken: the body ended early or is malformed.
+        """
+        ...
+
+    def release(self) -> None:
+        """Done with it: the connection is kept if it is clean, else closed. Idempotent."""
+        ...
+
+    def abort(self) -> None:
+        """Give it up: the upstream sees the connection close at once. Idempotent."""
+        ...
+
+
+class Upstream(Protocol):
+    """One place that answers requests."""
+
+    async def send(
+        self, head: bytes, body: bytes, departure: Departure, deadline: float, *, fresh: bool = False
+    ) -> Response:
+        """Send one request and wait for the answer's headers until loop time `deadline`.
+
+        `head` is the request line and headers without Host, Content-Length and the blank line.
+        `fresh` takes no kept connection but makes a new one.
+
+        Raises:
+            UpstreamUnreachable: no connection, or it closed before a byte of answer.
+            UpstreamTimedOut: no answer in time.
+            UpstreamBroken: what came is not HTTP.
+            ClientGone: the client left meanwhile.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close every connection; call when no request is in progress."""
+        ...
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an upstream listens, taken from its base URL."""
+
+    host: str
+    port: int
+    tls: bool
+    path: str
+
+    @classmethod
+    def of(cls, base_url: str) -> "Origin":
+        """Split a base URL that settings have validated."""
+        parts = urlsplit(base_url)
+        tls = parts.scheme == "https"
+        return cls(
+            host=parts.hostname or "localhost",
+            port=parts.port or (443 if tls else 80),
+            tls=tls,
+            path=parts.path.rstrip("/"),
+        )
+
+    @property
+    def authority(self) -> str:
+        """The Host header: default ports are left out, IPv6 is bracketed."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+class Connection(asyncio.Protocol):
+    """One connection and, while it is lent out, the one answer being read from it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, done: Callable[["Connection"], None]) -> None:
+        self._loop = loop
+        self._done = done
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
+        self.idle_since = 0.0
+        self.closed = False
+        self.used = False
+        self._lent = False
+        self._reset_answer()
+
+    def _reset_answer(self) -> None:
+        self.status = 0
+        self.headers: Headers = []
+        self._chunks: deque[bytes] = deque()
+        self._buffered_bytes = 0
+        self._header_bytes = 0
+        self._paused = False
+        self._headers_done = False
+        self._complete = False
+        self._framed = False
+        self._keep_alive = False
+        self._failure: UpstreamFailed | None = None
+        self._answered = False
+
+    # -- what the pool and the attempt call --------------------------------
+
+    def lend(self) -> None:
+        """Make ready for the next request."""
+        self._lent = True
+        self._reset_answer()
+
+    def write(self, data: bytes) -> None:
+        """Hand the request to the socket; a large one is buffered by the transport."""
+        cast("asyncio.Transport", self._transport).write(data)
+
+    async def arrival(self, departure: Departure, deadline: float) -> None:
+        """Wait for the answer's headers; errors as `Upstream.send`."""
+        while not self._headers_done:
+            if self._failure is not None:
+                raise self._failure
+            await self._wait(departure, deadline)
+
+    async def read(self, departure: Departure, deadline: float) -> bytes:
+        """See `Response.read`."""
+        while not self._chunks:
+            if self._complete:
+                return b""
+            if self._failure is not None:
+                raise self._failure
+            await self._wait(departure, deadline)
+        chunks, self._chunks = self._chunks, deque()
+        self._buffered_bytes = 0
+        if self._paused:
+            self._paused = False
+            cast("asyncio.Transport", self._transport).resume_reading()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def release(self) -> None:
+        """See `Response.release`."""
+        if not self._lent:
+            return
+        self._lent = False
+        if self._complete:
+            self._finish()
+        elif self.closed or self._failure is not None:
+            self.abort()
+        else:
+            # The reader has all that it needs; the end of the body may still be on its way.
+            if self._paused:
+                self._paused = False
+                cast("asyncio.Transport", self._transport).resume_reading()
+            self._drain_timer = self._loop.call_later(DRAIN_LIMIT_S, self.abort)
+
+    def abort(self) -> None:
+        """See `Response.abort`."""
+        self._lent = False
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+        if self._transport is not None and not self.closed:
+            self.closed = True
+            self._transport.abort()
+
+    async def _wait(self, departure: Departure, deadline: float) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await departure.wait(self._waiter, deadline)
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _finish(self) -> None:
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+        if self.closed or not self._keep_alive:
+            self.abort()
+            return
+        self._done(self)
+
+    def _fail(self, failure: UpstreamFailed) -> None:
+        if self._failure is None and not self._complete:
+            self._failure = failure
+            self._wake()
+
+    # -- asyncio.Protocol ---------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if not self._lent and self._drain_timer is None:
+            self.abort()  # an idle upstream has nothing to say; what it says belongs to no request
+            return
+        self._answered = True
+        if not self._headers_done:
+            self._header_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(UpstreamBroken("The upstream switched protocols."))
+            self.abort_later()
+        except httptools.HttpParserError:
+            self._fail(UpstreamBroken("The upstream's answer is not valid HTTP/1.1."))
+            self.abort_later()
+
+    def abort_later(self) -> None:
+        """Close the socket but leave what was received readable."""
+        if self._transport is not None and not self.closed:
+            self.closed = True
+            self._transport.abort()
+
+    def eof_received(self) -> None:
+        """See `asyncio.Protocol`; returning None closes our side too."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`: what the end means depends on what had arrived."""
+        self.closed = True
+        if self._drain_timer is not None:
+            self._drain_timer.cancel()
+            self._drain_timer = None
+        if not self._lent or self._complete:
+            return
+        if not self._headers_done:
+            self._fail(self._closed_early())
+        elif exc is None and not self._framed:
+            self._complete = True  # RFC 9112, 6.3: without a length, the body ends where the connection does
+            self._wake()
+        else:
+            self._fail(UpstreamBroken("The upstream's answer was cut off before its end."))
+
+    def _closed_early(self) -> UpstreamFailed:
+        if self._answered:
+            return UpstreamUnreachable("The upstream closed the connection in the middle of its headers.")
+        failure = UpstreamUnreachable("The upstream closed the connection before a byte of answer.")
+        if self.used:
+            # A kept connection that closes as it is taken up again says nothing of the upstream's health.
+            failure.error_type, failure.counts = "stale_connection", False
+        return failure
+
+    # -- httptools' callbacks -----------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A new message: an interim answer may have gone before it."""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header field."""
+        if self._headers_done:
+            return  # a trailer
+        lowered = name.lower()
+        if lowered in {b"content-length", b"transfer-encoding"}:
+            self._framed = True
+        self.headers.append((lowered, value))
+        if self._header_bytes > HEADER_LIMIT_BYTES:
+            self._fail(UpstreamBroken(f"The upstream's headers exceed {HEADER_LIMIT_BYTES} bytes."))
+            self.abort_later()
+
+    def on_headers_complete(self) -> None:
+        """All headers are there; 1xx answers are passed over (RFC 9110, 15.2)."""
+        self.status = self._parser.get_status_code()
+        if self.status < 200:
+            self._framed = False
+            return
+        if self.status in NO_BODY:
+            self._framed = True
+        self._headers_done = True
+        self._wake()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body; reading pauses when nobody takes it."""
+        if self._drain_timer is not None:
+            return
+        self._chunks.append(body)
+        self._buffered_bytes += len(body)
+        if self._buffered_bytes > HIGH_WATER_BYTES and not self._paused and not self.closed:
+            self._paused = True
+            cast("asyncio.Transport", self._transport).pause_reading()
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        """The body ended properly."""
+        if self.status < 200:
+            self.headers = []
+            return
+        self._complete = True
+        self._keep_alive = self._framed and self._parser.should_keep_alive()
+        if self._lent:
+            self._wake()
+        elif self._drain_timer is not None:
+            self._finish()
+
+
+class Pool:
+    """Connections to one origin: the most recently used is lent first, old ones are closed.
+
+    There is no upper bound on open connections: limits belong to the llm, where a refusal
+    can be counted and explained.
+    """
+
+    def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None) -> None:
+        self._origin = origin
+        self._loop = loop
+        self._tls = tls if origin.tls else None
+        self._idle: list[Connection] = []
+        self._all: WeakSet[Connection] = WeakSet()
+        self._closing = False
+        self._host_header = f"Host: {origin.authority}\r\nContent-Length: ".encode()
+
+    async def send(
+        self, head: bytes, body: bytes, departure: Departure, deadline: float, *, fresh: bool = False
+    ) -> Connection:
+        """See `Upstream.send`."""
+        kept = None if fresh else self._reuse()
+        connection = kept or await self._connect(departure, deadline)
+        connection.lend()
+        length = str(len(body)).encode()
+        connection.write(b"".join((head, self._host_header, length, b"\r\n\r\n", body)))
+        try:
+            await connection.arrival(departure, deadline)
+        except TimeoutError as error:
+            connection.abort()
+            raise UpstreamTimedOut("The upstream sent no answer in time.") from error
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def close(self) -> None:
+        """See `Upstream.close`."""
+        self._closing = True
+        self._idle.clear()
+        for connection in list(self._all):
+            connection.abort()
+
+    def _reuse(self) -> Connection | None:
+        oldest_usable = self._loop.time() - IDLE_LIMIT_S
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.closed:
+                continue
+            if connection.idle_since > oldest_usable:
+                connection.used = True
+                return connection
+            connection.abort()
+        return None
+
+    def _keep(self, connection: Connection) -> None:
+        if self._closing:
+            connection.abort()
+            return
+        connection.idle_since = self._loop.time()
+        self._idle.append(connection)
+        # The pool is a stack: what lies at its bottom has been idle longest.
+        bottom = self._idle[0]
+        if bottom.closed or bottom.idle_since < connection.idle_since - IDLE_LIMIT_S:
+            bottom.abort()
+            del self._idle[0]
+
+    async def _connect(self, departure: Departure, deadline: float) -> Connection:
+        opening = self._loop.create_task(self._open())
+        arrived: asyncio.Future[None] = self._loop.create_future()
+        opening.add_done_callback(lambda _: None if arrived.done() else arrived.set_result(None))
+        try:
+            await departure.wait(arrived, min(deadline, self._loop.time() + CONNECT_TIMEOUT_S))
+            return await opening
+        except TimeoutError as error:
+            raise UpstreamUnreachable("The upstream did not accept a connection in time.") from error
+        except ssl.SSLError as error:
+            reason = error.reason or "no reason given"
+            raise UpstreamUnreachable(f"TLS with the upstream failed: {reason}.") from error
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise UpstreamUnreachable(f"The upstream cannot be reached: {reason}.") from error
+        except ClientGone:
+            raise
+        finally:
+            if not opening.done():
+                opening.cancel()
+
+    async def _open(self) -> Connection:
+        _, connection = await self._loop.create_connection(
+            lambda: Connection(self._loop, self._keep),
+            self._origin.host,
+            self._origin.port,
+            ssl=self._tls,
+            server_hostname=self._origin.host if self._tls else None,
+        )
+        self._all.add(connection)
+        return connection

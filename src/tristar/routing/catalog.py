@@ -1,0 +1,95 @@
+"""The llms and providers that are configured; read-only once built, replaced whole on reload."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tristar.errors import ModelNotFound
+
+Dialect = Literal["openai", "anthropic", "gemini", "echo"]
+StreamGuarantee = Literal["live", "whole"]
+
+
+@dataclass(frozen=True)
+class BreakerPolicy:
+    """When an llm counts as ill, and for how long it is left alone. Times in seconds."""
+
+    failures: int = 5
+    failure_ratio: float = 0.5
+    min_calls: int = 10
+    window_s: float = 30.0
+    cooldown_s: float = 30.0
+    max_cooldown_s: float = 600.0
+    probes: int = 1
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One upstream service. `api_key` stays out of `repr`; None sends no Authorization header."""
+
+    name: str
+    dialect: Dialect
+    base_url: str
+    api_key: str | None = field(default=None, repr=False)
+    responses: bool = False
+
+
+@dataclass(frozen=True)
+class Llm:
+    """One model at one provider under the name that clients use (the llm_id)."""
+
+    llm_id: str
+    provider: Provider
+    model: str
+    fallbacks: tuple[str, ...] = ()
+    retries: int = 2
+    timeout_s: float = 600.0
+    first_token_timeout_s: float = 60.0
+    idle_timeout_s: float = 30.0
+    context_tokens: int | None = None
+    prefill: bool = False
+    stream_guarantee: StreamGuarantee = "live"
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_concurrent: int | None = None
+    breaker: BreakerPolicy = BreakerPolicy()
+
+
+class Catalog:
+    """The configured llms by llm_id, and any `provider/model` of an open provider.
+
+    `open_providers` are those switched on by an environment variable alone: each of
+    their models works as `provider/model` without being named in a file.
+    """
+
+    def __init__(self, llms: Iterable[Llm], open_providers: Iterable[Provider] = ()) -> None:
+        self._llms: dict[str, Llm] = {llm.llm_id: llm for llm in llms}
+        self._open: dict[str, Provider] = {provider.name: provider for provider in open_providers}
+
+    @property
+    def llms(self) -> Mapping[str, Llm]:
+        """Every llm that is named in the configuration."""
+        return self._llms
+
+    @property
+    def open_providers(self) -> Mapping[str, Provider]:
+        """Providers whose every model is reachable as `provider/model`."""
+        return self._open
+
+    def find(self, llm_id: str) -> Llm:
+        """The llm of that name.
+
+        Raises:
+            ModelNotFound: no such llm, and no open provider of that prefix.
+        """
+        llm = self._llms.get(llm_id)
+        if llm is not None:
+            return llm
+        prefix, slash, model = llm_id.partition("/")
+        provider = self._open.get(prefix) if slash and model else None
+        if provider is None:
+            raise ModelNotFound(
+                f"The model {llm_id[:200]!r} is not configured here; GET /v1/models lists those that are.",
+                param="model",
+            )
+        return Llm(llm_id=llm_id, provider=provider, model=model)

@@ -1,0 +1,182 @@
+"""`tristar serve`: one process, or a supervisor that is the hub and its workers."""
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+
+import structlog
+import uvicorn
+import uvloop
+
+from tristar.app import hosting, linked, reload_on_hangup, settle_collector, solo
+from tristar.crew import Crew, Worker, fork
+from tristar.edge.front import Front
+from tristar.edge.protocol import GatewayProtocol
+from tristar.errors import StartRefused
+from tristar.gateway import Gateway
+from tristar.logs import configure
+from tristar.settings import Settings
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+DRAIN_MARGIN_S = 5.0
+INTERRUPT_S = 3.0
+
+_log = structlog.get_logger("tristar")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: draining is ours to order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See `uvicorn.Server`."""
+        yield
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code."""
+    configure()
+    with _listen(settings.server.host, settings.server.port) as listener:
+        if settings.server.workers == 1:
+            return uvloop.run(_serve_solo(settings, listener))
+        return _serve_many(settings, listener)
+
+
+def _serve_many(settings: Settings, listener: socket.socket) -> int:
+    settle_collector()  # what is imported stays shared with the workers
+    supervisor = os.getpid()
+    firstborn = [fork(lambda: _live(settings, listener, supervisor)) for _ in range(settings.server.workers)]
+    try:
+        return uvloop.run(_supervise(settings, listener, firstborn))
+    finally:
+        for worker in firstborn:  # still there only if the start failed
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(worker.pid, signal.SIGKILL)
+                worker.reap()
+
+
+def _live(settings: Settings, listener: socket.socket, supervisor: int | None = None) -> int:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's to act upon
+    return uvloop.run(_serve_worker(settings, listener, supervisor))
+
+
+def serve_worker() -> int:
+    """A worker's whole life; settings come from the supervisor through standard input."""
+    configure()
+    settings, descriptor = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent process
+    with socket.socket(fileno=descriptor) as listener:
+        return _live(settings, listener)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartRefused(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Stop what uses the port, or choose another "
+            "with --port."
+        ) from error
+    listener.listen(BACKLOG)
+    listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    return listener
+
+
+def _server(app: Front, drain_s: float) -> _Server:
+    config = uvicorn.Config(
+        app,
+        http=GatewayProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(drain_s),
+        backlog=BACKLOG,
+    )
+    return _Server(config)
+
+
+async def _run(gateway: Gateway, listener: socket.socket, drain_s: float) -> None:
+    """Serve until a signal; then turn ready off and let what is in flight finish."""
+    server = _server(gateway.app, drain_s)
+
+    def drain() -> None:
+        gateway.draining = True
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain)
+    settle_collector()
+    await server.serve(sockets=[listener])
+    interrupted = set(server.server_state.tasks)
+    if interrupted:
+        # Cancelled at the end of the drain time: each still tells its client and enters its record.
+        await asyncio.wait(interrupted, timeout=INTERRUPT_S)
+
+
+async def _serve_solo(settings: Settings, listener: socket.socket) -> int:
+    async with solo(settings) as gateway:
+        _announce(settings, listener)
+        await _run(gateway, listener, settings.server.drain_s)
+    return 0
+
+
+async def _serve_worker(settings: Settings, listener: socket.socket, supervisor: int | None) -> int:
+    """Serve until a signal; a worker forked before its hub is there waits for it."""
+
+    def is_coming() -> bool:
+        return supervisor is not None and os.getppid() == supervisor
+
+    async with linked(settings, is_coming) as gateway:
+        await _run(gateway, listener, settings.server.drain_s)
+    return 0
+
+
+async def _supervise(settings: Settings, listener: socket.socket, firstborn: Sequence[Worker]) -> int:
+    async with hosting(settings) as host:
+        reload_on_hangup(host)
+        crew = Crew(host, listener, firstborn)
+        loop = asyncio.get_running_loop()
+        stop, greeted = asyncio.Event(), loop.create_task(host.port.greeted.wait())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        stopped = loop.create_task(stop.wait())
+        await asyncio.wait((stopped, greeted), return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            _announce(settings, listener)
+        await stopped
+        greeted.cancel()
+        await crew.stop(settings.server.drain_s + DRAIN_MARGIN_S)
+    return 0
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}"
+    model = next(iter(settings.catalog.llms), None) or _open_model(settings)
+    question = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello, TriStar!"}}]}}'
+    lines = [f"listening on {url}", f"console      {url}/console", "", "Try it:"]
+    lines.append(f"  curl {url}/v1/chat/completions -H 'Content-Type: application/json' \\")
+    if settings.auth.admin_key is not None:
+        lines.append('    -H "Authorization: Bearer $TRISTAR_ADMIN_KEY" \\')
+    lines.append(f"    -d '{question}'")
+    print("\n".join(lines), flush=True)  # noqa: T201 - what `tristar serve` promises to print
+
+
+def _open_model(settings: Settings) -> str:
+    return f"{next(iter(settings.catalog.open_providers), 'echo')}/MODEL"

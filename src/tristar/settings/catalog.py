@@ -1,0 +1,178 @@
+"""The llms and providers of the configuration file and of the environment, as one catalogue."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tristar.providers.registry import DEFAULT_BASE_URL, KNOWN, KnownProvider, known_provider
+from tristar.routing.catalog import BreakerPolicy, Catalog, Llm, Provider
+from tristar.settings import texts
+from tristar.settings.document import read_table, table_at
+from tristar.settings.faults import Faults, hidden, key_path, shown, suggestion
+from tristar.settings.kinds import Rejected
+from tristar.settings.table import BREAKER, LLM, PROVIDER
+
+ECHO: Final = Llm(
+    llm_id="echo",
+    provider=Provider(name="echo", dialect="echo", base_url="builtin:echo"),
+    model="echo",
+)
+"""The built-in llm that answers by repeating the question, while no provider is configured."""
+
+_PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def read_catalog(document: Mapping[str, Any], variables: Mapping[str, str], faults: Faults) -> Catalog:
+    """The catalogue that `document` and `variables` describe; `echo` alone where they name no provider."""
+    configured = _read_providers(document, variables, faults)
+    opened = _open_providers(configured, variables, faults)
+    llms = _read_llms(document, {**opened, **configured}, faults)
+    _check_fallbacks(llms, opened, faults)
+    if not configured and not opened:
+        return Catalog([ECHO])
+    if not llms and not opened and not document.get("llms"):
+        faults.add("llms", "", "names no llm, so nothing could answer", "Add [llms.NAME] with its provider.")
+    return Catalog(llms.values(), opened.values())
+
+
+def _read_providers(
+    document: Mapping[str, Any], variables: Mapping[str, str], faults: Faults
+) -> dict[str, Provider]:
+    providers: dict[str, Provider] = {}
+    tables = table_at(document, "providers", (), faults)
+    for name in tables:
+        at = ("providers", name)
+        if not _PROVIDER_NAME.fullmatch(name):
+            allowed = "1 to 64 letters, digits, dots, dashes or underscores"
+            faults.add(key_path(*at), "", f"is not a usable name: must be {allowed}", "Rename it.")
+        values = read_table(table_at(tables, name, at[:1], faults), PROVIDER, at, faults)
+        variable = values.pop("api_key", None)
+        if variable is not None:
+            values["api_key"] = _key_in(variable, at, variables, faults)
+        known = known_provider(name)
+        values.setdefault("dialect", "openai")
+        values.setdefault("base_url", known.base_url if known else DEFAULT_BASE_URL)
+        providers[name] = Provider(name=name, **values)
+    return providers
+
+
+def _key_in(variable: str, at: tuple[str, str], variables: Mapping[str, str], faults: Faults) -> str | None:
+    """The API key in `variable`. What does not look like a name may be the key itself: it is not shown."""
+    key = variables.get(variable)
+    named = key_path(*at, "api_key_env")
+    safe = variable if variable.isupper() else hidden(variable)
+    if key is None:
+        wanted = variable if variable.isupper() else "that variable"
+        problem = "names a variable that is not set"
+        faults.add(named, safe, problem, f"Set {wanted}, or remove api_key_env where no key is needed.")
+        return None
+    return _checked_key(variable, key, faults)
+
+
+def _checked_key(variable: str, key: str, faults: Faults) -> str | None:
+    try:
+        texts.API_KEY.from_text(key.strip())
+    except Rejected as reason:
+        faults.add(variable, hidden(key), str(reason), f"Set {variable} to the key alone.")
+        return None
+    return key.strip()
+
+
+def _open_providers(
+    configured: Mapping[str, Provider], variables: Mapping[str, str], faults: Faults
+) -> dict[str, Provider]:
+    """The providers that their variable switches on; a table of that name in the file describes it."""
+    opened: dict[str, Provider] = {}
+    for known in KNOWN:
+        text = variables.get(known.variable)
+        if text is None:
+            continue
+        provider = configured.get(known.name) or _from_variable(known, text.strip(), faults)
+        if provider is not None:
+            opened[known.name] = provider
+    return opened
+
+
+def _from_variable(known: KnownProvider, text: str, faults: Faults) -> Provider | None:
+    if not known.variable_is_address:
+        key = _checked_key(known.variable, text, faults)
+        return Provider(known.name, known.dialect, known.base_url, api_key=key)
+    try:
+        return Provider(known.name, known.dialect, texts.ollama_url(text))
+    except Rejected as reason:
+        fix = f"Set {known.variable} to {texts.OLLAMA_URL.allowed}, or remove it."
+        faults.add(known.variable, shown(text), str(reason), fix)
+        return None
+
+
+def _read_llms(
+    document: Mapping[str, Any], providers: Mapping[str, Provider], faults: Faults
+) -> dict[str, Llm]:
+    tables = table_at(document, "llms", (), faults)
+    llms: dict[str, Llm] = {}
+    for llm_id in tables:
+        try:
+            texts.MODEL.from_text(llm_id)
+        except Rejected as reason:
+            faults.add(key_path("llms", llm_id), "", f"is not a usable name: {reason}", "Rename it.")
+        llm = _read_llm(llm_id, table_at(tables, llm_id, ("llms",), faults), providers, faults)
+        if llm is not None:
+            llms[llm_id] = llm
+    return llms
+
+
+def _read_llm(
+    llm_id: str, table: Mapping[str, Any], providers: Mapping[str, Provider], faults: Faults
+) -> Llm | None:
+    at = ("llms", llm_id)
+    values = read_table(table, LLM, at, faults, tables=("breaker",))
+    breaker = _read_breaker(table, at, faults)
+    provider = _provider_for(values.pop("provider", None), table, at, providers, faults)
+    values.setdefault("model", llm_id)
+    return Llm(llm_id=llm_id, provider=provider, breaker=breaker, **values) if provider else None
+
+
+def _read_breaker(table: Mapping[str, Any], at: tuple[str, str], faults: Faults) -> BreakerPolicy:
+    here = (*at, "breaker")
+    policy = BreakerPolicy(**read_table(table_at(table, "breaker", at, faults), BREAKER, here, faults))
+    if policy.max_cooldown_s < policy.cooldown_s:
+        key = key_path(*here, "max_cooldown_s")
+        problem = f"is less than cooldown_s = {policy.cooldown_s:g}"
+        faults.add(key, f"{policy.max_cooldown_s:g}", problem, f"Set it to {policy.cooldown_s:g} or more.")
+    return policy
+
+
+def _provider_for(
+    name: str | None,
+    table: Mapping[str, Any],
+    at: tuple[str, str],
+    providers: Mapping[str, Provider],
+    faults: Faults,
+) -> Provider | None:
+    key = key_path(*at, "provider")
+    if name is None:
+        if "provider" not in table:
+            faults.add(key, "", "is missing", "Name the provider that serves this llm.")
+        return None
+    provider = providers.get(name)
+    if provider is None:
+        known = known_provider(name)
+        switch = f"set {known.variable}, or " if known else ""
+        fix = f"Either {switch}add [{key_path('providers', name)}]. {suggestion(name, providers)}"
+        faults.add(key, shown(name), "is not a configured provider", fix)
+    return provider
+
+
+def _check_fallbacks(llms: Mapping[str, Llm], opened: Mapping[str, Provider], faults: Faults) -> None:
+    for llm_id, llm in llms.items():
+        key = key_path("llms", llm_id, "fallbacks")
+        for name in llm.fallbacks:
+            prefix, slash, model = name.partition("/")
+            if name == llm_id:
+                faults.add(
+                    key, shown(name), "names the llm itself", "Remove it: retries repeat the same llm."
+                )
+            elif name not in llms and not (slash and model and prefix in opened):
+                faults.add(
+                    key, shown(name), "is not a configured llm", suggestion(name, llms.keys() - {llm_id})
+                )

@@ -1,0 +1,112 @@
+"""The whole configuration from its sources, or every fault in them at once."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from tristar.routing.catalog import Catalog
+from tristar.settings.catalog import read_catalog
+from tristar.settings.document import read_table, table_at
+from tristar.settings.environment import Values, read_environment, read_variables
+from tristar.settings.faults import Faults, key_path, suggestion
+from tristar.settings.kinds import Rejected
+from tristar.settings.model import Audit, Auth, Metrics, Server, Settings
+from tristar.settings.source import read_document
+from tristar.settings.table import AUTH, SERVER
+
+CONFIG_NAME: Final = "tristar.toml"
+
+_TABLES: Final = ("server", "auth", "providers", "llms")
+
+
+def load(
+    environ: Mapping[str, str],
+    directory: Path,
+    config: Path | None = None,
+    flags: Mapping[str, str | int] | None = None,
+) -> Settings:
+    """The settings of a gateway that is started in `directory`.
+
+    Sources, the stronger first: `flags` (`host`, `port`, `workers`, as the command line has
+    them), `environ`, `.env` in `directory`, the configuration file. The file is `config`, else
+    what TRISTAR_CONFIG names, else `tristar.toml` in `directory` if there is one. Relative
+    paths count from `directory`. Reads files; creates and changes nothing.
+
+    Raises:
+        SettingsInvalid: with one fault for each bad value found, secrets masked.
+    """
+    faults = Faults()
+    variables = read_environment(environ, directory, faults)
+    values = read_variables(variables, faults)
+    path = _config_path(directory, config, values)
+    document = (read_document(path, faults) if path else None) or {}
+    _read_document_tables(document, values, faults)
+    _read_flags(flags or {}, values, faults)
+    catalog = read_catalog(document, variables, faults)
+    _check_binding(values, variables, faults)
+    _check_sizes(values, faults)
+    faults.check()
+    return _assemble(values, catalog, directory, path)
+
+
+def _config_path(directory: Path, config: Path | None, values: Values) -> Path | None:
+    named = config or values.get(Settings, {}).get("config_path")
+    if named is not None:
+        return directory / named
+    standard = directory / CONFIG_NAME
+    return standard if standard.exists() else None
+
+
+def _read_document_tables(document: Mapping[str, Any], values: Values, faults: Faults) -> None:
+    for name in document.keys() - set(_TABLES):
+        faults.add(key_path(name), "", "is not a known table", suggestion(name, _TABLES))
+    for name, owner, rows in (("server", Server, SERVER), ("auth", Auth, AUTH)):
+        found = read_table(table_at(document, name, (), faults), rows, (name,), faults)
+        values.setdefault(owner, {}).update(found)
+
+
+def _read_flags(flags: Mapping[str, str | int], values: Values, faults: Faults) -> None:
+    rows = {row.name: row for row in SERVER}
+    for name, value in flags.items():
+        row = rows[name]
+        try:
+            values[Server][row.field] = row.kind.from_toml(value)
+        except Rejected as reason:
+            faults.reject(f"--{name}", value, row, reason)
+
+
+def _check_binding(values: Values, variables: Mapping[str, str], faults: Faults) -> None:
+    server = Server(**values[Server])
+    if not server.loopback and "TRISTAR_ADMIN_KEY" not in variables:
+        faults.add(
+            "server.host",
+            server.host,
+            "is reachable from other machines while no admin key is set",
+            "Set TRISTAR_ADMIN_KEY to 16 random characters or more, or listen on 127.0.0.1.",
+        )
+
+
+def _check_sizes(values: Values, faults: Faults) -> None:
+    audit = Audit(**values.get(Audit, {}))
+    if audit.total_size_mb is not None and audit.total_size_mb < audit.max_size_mb:
+        faults.add(
+            "AUDIT_TOTAL_SIZE_MB",
+            str(audit.total_size_mb),
+            f"is less than AUDIT_MAX_SIZE_MB = {audit.max_size_mb}",
+            "Give the directory room for at least one segment.",
+        )
+
+
+def _assemble(values: Values, catalog: Catalog, directory: Path, path: Path | None) -> Settings:
+    audit = Audit(**values.get(Audit, {}))
+    top = {"data_dir": Settings.data_dir, **values.get(Settings, {}), "config_path": path}
+    top["data_dir"] = directory / top["data_dir"]
+    return Settings(
+        catalog=catalog,
+        server=Server(**values[Server]),
+        audit=replace(audit, dir=directory / audit.dir),
+        metrics=Metrics(**values.get(Metrics, {})),
+        auth=Auth(**values[Auth]),
+        **top,
+    )

@@ -1,0 +1,78 @@
+"""What the configuration says, typed and checked; the field defaults here are the defaults."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tristar.routing.catalog import Catalog
+
+AuditMode = Literal["strict", "relaxed"]
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the gateway listens, and the bounds of one request. Times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 9100
+    workers: int = 1
+    deadline_s: float = 900.0
+    drain_s: float = 30.0
+    max_body_mb: int = 32
+
+    @property
+    def loopback(self) -> bool:
+        """True when only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Where the audit log lives, how long, how large, and what happens when it cannot be written."""
+
+    dir: Path = Path("logs/audit")
+    retention_days: int = 30
+    max_size_mb: int = 100
+    total_size_mb: int | None = None
+    mode: AuditMode = "strict"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Whether anything is measured, and where it is scraped."""
+
+    enabled: bool = True
+    path: str = "/metrics"
+
+
+@dataclass(frozen=True)
+class Auth:
+    """The bootstrap key, and how long known keys outlive their store. Times in seconds."""
+
+    key_grace_s: float = 300.0
+    admin_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole configuration. Paths are absolute; no secret is in its `repr`.
+
+    `redis_url` None means limits and breakers stay on this host; `database_url` None means
+    SQLite under `data_dir`; `config_path` None means that no file was read.
+    """
+
+    catalog: Catalog
+    server: Server = Server()
+    audit: Audit = Audit()
+    metrics: Metrics = Metrics()
+    auth: Auth = Auth()
+    redis_url: str | None = field(default=None, repr=False)
+    database_url: str | None = field(default=None, repr=False)
+    data_dir: Path = Path("data")
+    config_path: Path | None = None

@@ -1,0 +1,65 @@
+"""The reference page of all settings, written from the rows that the gateway reads them by."""
+
+from collections.abc import Iterable, Sequence
+
+from tristar.providers.registry import KNOWN, KnownProvider
+from tristar.settings.faults import plain
+from tristar.settings.table import SECTIONS, VARIABLES, Row
+
+_HEAD = """# Settings
+
+Written from the gateway's own table by `make docs`; `make check` compares. Sources, the stronger first: the
+flags of `tristar serve` (`--host`, `--port`, `--workers`), the environment, `.env` in the working directory,
+the configuration file. An empty variable counts as unset. Relative paths count from the working directory.
+`tristar check` names every bad value at once and exits with 2.
+"""
+
+_PROVIDERS = """## Providers by their variable
+
+Setting the variable switches the provider on; its models then work as `provider/model`, with no file at all.
+A `[providers.NAME]` of the same name takes the place of the address and key below. With no provider at all,
+the built-in llm `echo` answers by repeating the question.
+"""
+
+_FILE = """## Configuration file
+
+TOML. NAME is your own. An unknown key stops the start. A complete example:
+[tristar.example.toml](tristar.example.toml).
+"""
+
+
+def render() -> str:
+    """The whole page as Markdown, ending in one newline."""
+    parts = [
+        _HEAD,
+        "## Environment\n",
+        _table("variable", VARIABLES),
+        _PROVIDERS,
+        _provider_table(KNOWN),
+        _FILE,
+    ]
+    for section, rows in SECTIONS.items():
+        parts += [f"### [{section}]\n", _table("key", rows)]
+    return "\n".join(parts)
+
+
+def _table(first: str, rows: Iterable[Row]) -> str:
+    lines = [f"| {first} | allowed | default | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{row.name}` | {row.kind.allowed} | {_default(row)} | {row.meaning} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _default(row: Row) -> str:
+    if row.default_text is not None:
+        return row.default_text
+    if row.default is None:
+        return "unset"
+    return "`[]`" if row.default == () else f"`{plain(row.default)}`"
+
+
+def _provider_table(known: Sequence[KnownProvider]) -> str:
+    lines = ["| variable | provider | address |", "|---|---|---|"]
+    for each in known:
+        address = "the variable's own, such as " if each.variable_is_address else ""
+        lines.append(f"| `{each.variable}` | `{each.name}` | {address}`{each.base_url}` |")
+    return "\n".join(lines) + "\n"

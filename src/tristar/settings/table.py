@@ -1,0 +1,301 @@
+"""Every setting as one row: where it is read, what it may be, what it means.
+
+The reading, the checks, the messages and `docs/settings.md` all come from these rows; the
+defaults come from the dataclass that a row fills.
+"""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Final
+
+from tristar.providers.registry import DIALECTS
+from tristar.routing.catalog import BreakerPolicy, Llm, Provider
+from tristar.settings import texts
+from tristar.settings.kinds import Kind, Names, Number, Switch, Whole, choice
+from tristar.settings.model import Audit, Auth, Metrics, Server, Settings
+
+_DAY_S: Final = 86_400.0
+_PLENTY: Final = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting: `field` of `owner`, read from the variable or TOML key `name`.
+
+    `default_text` replaces the dataclass default in the reference page where the default is
+    worked out at start. The value of a `secret` row is in no message.
+    """
+
+    name: str
+    owner: type
+    field: str
+    kind: Kind
+    meaning: str
+    default_text: str | None = None
+    secret: bool = False
+
+    @property
+    def default(self) -> object:
+        """The default of the field that this row fills; None where it has none."""
+        default = next(each.default for each in fields(self.owner) if each.name == self.field)
+        return None if default is MISSING else default
+
+
+VARIABLES: Final[Sequence[Row]] = (
+    Row(
+        "METRICS_ENABLED",
+        Metrics,
+        "enabled",
+        Switch(),
+        "off: `METRICS_PATH` answers 404 and nothing is measured",
+    ),
+    Row(
+        "METRICS_PATH",
+        Metrics,
+        "path",
+        texts.METRICS_PATH,
+        "where Prometheus scrapes; answers 200 without a redirect",
+    ),
+    Row("AUDIT_LOG_DIR", Audit, "dir", texts.PATH, "the audit log; created with mode 0700 at start"),
+    Row(
+        "AUDIT_RETENTION_DAYS",
+        Audit,
+        "retention_days",
+        Whole(1, 36_500),
+        "closed segments whose newest record is older are deleted",
+    ),
+    Row(
+        "AUDIT_MAX_SIZE_MB",
+        Audit,
+        "max_size_mb",
+        Whole(1, 100_000),
+        "the active segment is closed and compressed at this size",
+    ),
+    Row(
+        "AUDIT_TOTAL_SIZE_MB",
+        Audit,
+        "total_size_mb",
+        Whole(1, 100_000_000),
+        "the whole directory: a warning at 80 %, as a full disk at 100 %; at least `AUDIT_MAX_SIZE_MB`",
+    ),
+    Row(
+        "AUDIT_MODE",
+        Audit,
+        "mode",
+        choice("strict", "relaxed"),
+        "strict: a response ends only once its record is durable, no record gives 503; "
+        "relaxed: never waits, what is lost is counted",
+    ),
+    Row(
+        "REDIS_URL",
+        Settings,
+        "redis_url",
+        texts.REDIS_URL,
+        "limits and breakers are shared through this Redis",
+        secret=True,
+    ),
+    Row(
+        "DATABASE_URL",
+        Settings,
+        "database_url",
+        texts.DATABASE_URL,
+        "where keys and memory live",
+        default_text="SQLite in `TRISTAR_DATA_DIR`",
+        secret=True,
+    ),
+    Row(
+        "TRISTAR_CONFIG",
+        Settings,
+        "config_path",
+        texts.PATH,
+        "the configuration file",
+        default_text="`tristar.toml` if present",
+    ),
+    Row(
+        "TRISTAR_ADMIN_KEY",
+        Auth,
+        "admin_key",
+        texts.ADMIN_KEY,
+        "bootstrap admin key; closes access, and is required when `host` is not loopback",
+        secret=True,
+    ),
+    Row("TRISTAR_DATA_DIR", Settings, "data_dir", texts.PATH, "SQLite and the audit signing key"),
+)
+
+SERVER: Final[Sequence[Row]] = (
+    Row(
+        "host",
+        Server,
+        "host",
+        texts.HOST,
+        "the address to listen on; other than loopback needs `TRISTAR_ADMIN_KEY`",
+    ),
+    Row("port", Server, "port", Whole(0, 65_535), "the port to listen on; 0 takes a free one"),
+    Row("workers", Server, "workers", Whole(1, 64), "processes that serve requests"),
+    Row(
+        "deadline_s",
+        Server,
+        "deadline_s",
+        Number(0, _DAY_S, above=True),
+        "one request, its retries and fallbacks included",
+    ),
+    Row(
+        "drain_s",
+        Server,
+        "drain_s",
+        Number(0, _DAY_S),
+        "how long requests in flight may finish after SIGTERM",
+    ),
+    Row("max_body_mb", Server, "max_body_mb", Whole(1, 1_024), "a larger request body gets 413"),
+)
+
+AUTH: Final[Sequence[Row]] = (
+    Row(
+        "key_grace_s",
+        Auth,
+        "key_grace_s",
+        Number(0, _DAY_S),
+        "how long known keys keep working while the key store is down",
+    ),
+)
+
+PROVIDER: Final[Sequence[Row]] = (
+    Row(
+        "dialect",
+        Provider,
+        "dialect",
+        choice(*DIALECTS),
+        "the protocol that the upstream speaks",
+        default_text='`"openai"`',
+    ),
+    Row(
+        "base_url",
+        Provider,
+        "base_url",
+        texts.BASE_URL,
+        "the address before `/chat/completions`",
+        default_text="the known provider of that name, else OpenAI",
+    ),
+    Row(
+        "api_key_env",
+        Provider,
+        "api_key",
+        texts.VARIABLE,
+        "the variable that holds the key; without it no Authorization header is sent",
+    ),
+    Row(
+        "responses",
+        Provider,
+        "responses",
+        Switch(),
+        "true: the upstream has /v1/responses itself; false: translated",
+    ),
+)
+
+LLM: Final[Sequence[Row]] = (
+    Row(
+        "provider",
+        Llm,
+        "provider",
+        texts.MODEL,
+        "a `[providers.NAME]` of this file, or one switched on by its variable",
+        default_text="required",
+    ),
+    Row("model", Llm, "model", texts.MODEL, "the upstream's name for it", default_text="the llm's own name"),
+    Row("fallbacks", Llm, "fallbacks", Names(), "other llms, tried in this order"),
+    Row("retries", Llm, "retries", Whole(0, 10), "on the same llm, for errors worth retrying"),
+    Row(
+        "timeout_s",
+        Llm,
+        "timeout_s",
+        Number(0, _DAY_S, above=True),
+        "one attempt, from connect to the last byte",
+    ),
+    Row(
+        "first_token_timeout_s",
+        Llm,
+        "first_token_timeout_s",
+        Number(0, _DAY_S, above=True),
+        "streams only: until the first token",
+    ),
+    Row(
+        "idle_timeout_s",
+        Llm,
+        "idle_timeout_s",
+        Number(0, _DAY_S, above=True),
+        "silence between two chunks of a stream",
+    ),
+    Row(
+        "context_tokens",
+        Llm,
+        "context_tokens",
+        Whole(1, _PLENTY),
+        "its context; an llm that does not say counts as larger",
+    ),
+    Row("prefill", Llm, "prefill", Switch(), "the upstream continues a trailing assistant message"),
+    Row(
+        "stream_guarantee",
+        Llm,
+        "stream_guarantee",
+        choice("live", "whole"),
+        "whole: output is held back until the answer is complete",
+    ),
+    Row("requests_per_minute", Llm, "requests_per_minute", Whole(1, _PLENTY), "for all callers together"),
+    Row(
+        "tokens_per_minute",
+        Llm,
+        "tokens_per_minute",
+        Whole(1, _PLENTY),
+        "input and output, for all callers together",
+    ),
+    Row(
+        "max_concurrent",
+        Llm,
+        "max_concurrent",
+        Whole(1, 1_000_000),
+        "requests at the same time, for all callers together",
+    ),
+)
+
+BREAKER: Final[Sequence[Row]] = (
+    Row(
+        "failures",
+        BreakerPolicy,
+        "failures",
+        Whole(1, 1_000_000),
+        "consecutive failures that open the breaker",
+    ),
+    Row(
+        "failure_ratio",
+        BreakerPolicy,
+        "failure_ratio",
+        Number(0, 1, above=True),
+        "or this share of at least `min_calls` within `window_s`",
+    ),
+    Row("min_calls", BreakerPolicy, "min_calls", Whole(1, 1_000_000), "calls before the ratio counts"),
+    Row("window_s", BreakerPolicy, "window_s", Number(0, _DAY_S, above=True), "how far back the ratio looks"),
+    Row(
+        "cooldown_s",
+        BreakerPolicy,
+        "cooldown_s",
+        Number(0, _DAY_S, above=True),
+        "how long it stays open; doubles per consecutive re-open",
+    ),
+    Row(
+        "max_cooldown_s",
+        BreakerPolicy,
+        "max_cooldown_s",
+        Number(0, _DAY_S, above=True),
+        "the longest it stays open; at least `cooldown_s`",
+    ),
+    Row("probes", BreakerPolicy, "probes", Whole(1, 1_000), "concurrent calls let through while half-open"),
+)
+
+SECTIONS: Final[dict[str, Sequence[Row]]] = {
+    "server": SERVER,
+    "auth": AUTH,
+    "providers.NAME": PROVIDER,
+    "llms.NAME": LLM,
+    "llms.NAME.breaker": BREAKER,
+}
+"""Every table of the configuration file; NAME is the operator's own."""

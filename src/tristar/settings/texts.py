@@ -1,0 +1,146 @@
+"""The kinds of text: addresses, paths, names and keys, each with its reader."""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from tristar.settings.kinds import Rejected, Text
+
+ROUTES: Final = ("/v1", "/mcp", "/admin", "/health", "/console", "/openapi.json", "/docs")
+"""The roots that the gateway serves itself; `METRICS_PATH` must stay outside them."""
+
+ADMIN_KEY_MIN_CHARS: Final = 16
+
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+_URL_PATH = re.compile(r"(?:/[A-Za-z0-9_~.-]+)+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VISIBLE = re.compile(r"[!-~]+")
+_OLLAMA_PORT: Final = 11434
+
+
+def _host(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        if len(text) > 253 or not _HOST_NAME.fullmatch(text) or re.fullmatch(r"[0-9.]+", text):
+            raise Rejected(f"must be {HOST.allowed}") from None
+        return text
+
+
+def _path(text: str) -> Path:
+    if "\0" in text or not text.strip():
+        raise Rejected(f"must be {PATH.allowed}")
+    return Path(text).expanduser()
+
+
+def _metrics_path(text: str) -> str:
+    if len(text) > 200 or not _URL_PATH.fullmatch(text) or "/.." in text or "/./" in text:
+        raise Rejected(f"must be {METRICS_PATH.allowed}")
+    root = "/" + text.split("/")[1]
+    if root in ROUTES:
+        raise Rejected(f"would hide the gateway's own route {root}")
+    return text
+
+
+def _split(text: str, schemes: Sequence[str]) -> SplitResult:
+    """The parts of a URL with a host, a valid port and one of these schemes."""
+    if not _VISIBLE.fullmatch(text) or len(text) > 2000:
+        raise Rejected("must be a URL without spaces")
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise Rejected("must be a URL such as " + " or ".join(f"{scheme}://host" for scheme in schemes))
+    return parts
+
+
+def base_url(text: str) -> str:
+    """The address of a provider, without a trailing slash.
+
+    Raises:
+        Rejected: not http(s), no host, or it carries a user, a query or a fragment.
+    """
+    parts = _split(text, ("https", "http"))
+    if parts.username is not None or parts.password is not None:
+        raise Rejected("must not hold a user or password; name the key's variable in api_key_env")
+    if parts.query or parts.fragment:
+        raise Rejected("must not hold a query or fragment")
+    return text.rstrip("/")
+
+
+def ollama_url(text: str) -> str:
+    """The OpenAI-compatible address of an Ollama server from any form that `OLLAMA_HOST` takes.
+
+    Ollama itself accepts `host`, `host:port`, `:port` and URLs, with 11434 as the port unless a
+    scheme says otherwise; an address to listen on everywhere is reached over loopback.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "http", text
+    default_port = _OLLAMA_PORT if not separator else {"http": 80, "https": 443}.get(scheme, _OLLAMA_PORT)
+    authority, slash, path = rest.partition("/")
+    if authority.count(":") > 1 and not authority.startswith("["):
+        authority = f"[{authority}]"
+    if authority.startswith(":") or not authority:
+        authority = "127.0.0.1" + authority
+    parts = _split(f"{scheme}://{authority}{slash}{path}", ("http", "https"))
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Rejected("must be an address only: no user, query or fragment")
+    host = parts.hostname or ""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}:{parts.port or default_port}{parts.path.rstrip('/')}/v1"
+
+
+def _redis_url(text: str) -> str:
+    _split(text, ("redis", "rediss"))
+    return text
+
+
+def _database_url(text: str) -> str:
+    if text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
+        return text
+    _split(text, ("postgresql",))
+    return text
+
+
+def _admin_key(text: str) -> str:
+    if len(text) < ADMIN_KEY_MIN_CHARS or len(text) > 1000 or not _VISIBLE.fullmatch(text):
+        raise Rejected(f"must be {ADMIN_KEY.allowed}")
+    return text
+
+
+def _api_key(text: str) -> str:
+    if not _VISIBLE.fullmatch(text) or len(text) > 10_000:
+        raise Rejected(f"must be {API_KEY.allowed}")
+    return text
+
+
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch(text) or len(text) > 200:
+        raise Rejected(f"must be {VARIABLE.allowed}")
+    return text
+
+
+def _model(text: str) -> str:
+    if not text.strip() or len(text) > 200 or not text.isprintable():
+        raise Rejected(f"must be {MODEL.allowed}")
+    return text
+
+
+HOST: Final = Text("an IP address or host name, without a port", _host)
+PATH: Final = Text("a path", _path)
+METRICS_PATH: Final = Text("a path that begins with / and is none of the gateway's own routes", _metrics_path)
+BASE_URL: Final = Text("an http:// or https:// URL", base_url)
+OLLAMA_URL: Final = Text("a host, host:port or URL", ollama_url)
+REDIS_URL: Final = Text("a redis:// or rediss:// URL", _redis_url)
+DATABASE_URL: Final = Text("a postgresql:// or sqlite:/// URL", _database_url)
+ADMIN_KEY: Final = Text(f"{ADMIN_KEY_MIN_CHARS} to 1000 visible ASCII characters, without spaces", _admin_key)
+API_KEY: Final = Text("visible ASCII characters, without spaces", _api_key)
+VARIABLE: Final = Text("the name of an environment variable", _variable)
+MODEL: Final = Text("1 to 200 printable characters", _model)

@@ -1,0 +1,1 @@
+"""The database under keys and memory: SQLite beside the gateway, or PostgreSQL for many replicas."""

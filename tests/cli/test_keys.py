@@ -1,0 +1,185 @@
+"""`tristar keys`: made, listed, revoked, and recorded each time."""
+
+import datetime as dt
+import json
+import time
+from pathlib import Path
+
+import pytest
+from tests.cli.logs import AUDIT, DATA, enter, records, run
+from tests.gateway import Gateway
+from tests.gateway.fixtures import StartGateway
+
+from tristar.cli import recording
+from tristar.errors import AuditUnavailable
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command runs in an empty directory."""
+    enter(tmp_path, monkeypatch)
+
+
+def test_create_prints_the_key_alone_and_records_it() -> None:
+    """Standard output is the key, for a script to take; the log has everything but it."""
+    result = run("keys", "create", "--name", "night shift", "--scope", "chat", "--scope", "metrics")
+
+    secret = result.stdout.strip()
+    assert (result.exit_code, result.stdout) == (0, f"{secret}\n")
+    assert secret.startswith("tsk_")
+    (made,) = records()
+    assert (made["action"], made["details"]["scopes"]) == ("key_created", ["chat", "metrics"])
+    assert made["user_id"].startswith("os:")
+    assert secret.encode() not in b"".join(path.read_bytes() for path in Path().rglob("*") if path.is_file())
+
+
+def test_create_prints_json_as_the_admin_route_answers() -> None:
+    """`id` and `key`, and what was asked for."""
+    result = run("keys", "create", "--name", "a", "--llm", "fast", "--llm", "groq/*", "--json")
+
+    made = json.loads(result.stdout)
+    assert made["id"].startswith("key_")
+    assert made["key"].startswith("tsk_")
+    assert (made["scopes"], made["llms"], made["expires_at"]) == (["chat"], ["fast", "groq/*"], None)
+
+
+def test_expires_counts_from_now_or_names_a_moment() -> None:
+    """`90d` is ninety days; an ISO time is itself."""
+    relative = json.loads(run("keys", "create", "--name", "a", "--expires", "90d", "--json").stdout)
+    absolute = json.loads(
+        run("keys", "create", "--name", "b", "--expires", "2099-01-31T08:00:00+01:00", "--json").stdout
+    )
+
+    ahead = dt.datetime.fromisoformat(relative["expires_at"]) - dt.datetime.now(dt.UTC)
+    assert dt.timedelta(days=89, hours=23) < ahead <= dt.timedelta(days=90)
+    assert absolute["expires_at"] == "2099-01-31T07:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("create",), "--name"),
+        (("create", "--name", " a"), "--name"),
+        (("create", "--name", "a", "--scope", "root"), "root"),
+        (("create", "--name", "a", "--llm", ""), "--llm"),
+        (("create", "--name", "a", "--expires", "soon"), "soon"),
+        (("create", "--name", "a", "--expires", "2020-01-01"), "expired"),
+        (("revoke", "tsk_secret"), "never the key itself"),
+        (("revoke", "key_0000000000000000"), "no key"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_use_exits_2_and_records_nothing(arguments: tuple[str, ...], named: str) -> None:
+    """What is wrong is named on standard error; the secret that was typed is not."""
+    result = run("keys", *arguments)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert named in result.stderr
+    assert "tsk_secret" not in result.stderr
+    assert not AUDIT.exists()
+
+
+def test_list_shows_every_key_and_its_state() -> None:
+    """Newest first, revoked ones included, none of them with its key."""
+    first = json.loads(run("keys", "create", "--name", "first", "--json").stdout)
+    run("keys", "create", "--name", "second")
+    run("keys", "revoke", first["id"])
+
+    rows = [line.split("\t") for line in run("keys", "list").stdout.splitlines()]
+    data = json.loads(run("keys", "list", "--json").stdout)["data"]
+
+    assert [(row[1], row[3].split()[0]) for row in rows] == [("second", "active"), ("first", "revoked")]
+    assert [key["name"] for key in data] == ["second", "first"]
+    assert all("key" not in key and "key_hash" not in key for key in data)
+
+
+def test_list_of_nothing_makes_nothing() -> None:
+    """In the wrong directory no database is left behind."""
+    result = run("keys", "list")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert str(DATA) in result.stderr
+    assert not DATA.exists()
+
+
+def test_revoke_is_recorded_and_may_be_repeated() -> None:
+    """The first time counts; the second is no error."""
+    made = json.loads(run("keys", "create", "--name", "a", "--json").stdout)
+
+    first, second = run("keys", "revoke", made["id"]), run("keys", "revoke", made["id"])
+
+    assert (first.exit_code, second.exit_code, first.stdout) == (0, 0, second.stdout)
+    assert [record["action"] for record in records()] == ["key_created", "key_revoked", "key_revoked"]
+
+
+class Refusing(recording.Recorder):
+    """A recorder whose log takes nothing."""
+
+    async def record(self, *arguments: object, **more: object) -> None:
+        """Refuse."""
+        raise AuditUnavailable("the disk is full")
+
+
+def test_a_key_that_cannot_be_recorded_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 1, no key printed, and what was stored is revoked."""
+    monkeypatch.setattr("tristar.cli.keys.Recorder", Refusing)
+
+    result = run("keys", "create", "--name", "a")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "the disk is full" in result.stderr
+    assert [
+        key["revoked_at"] is None for key in json.loads(run("keys", "list", "--json").stdout)["data"]
+    ] == [False]
+
+
+def test_a_key_is_revoked_even_if_that_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stolen key must not work on because a disk is full; exit 1 says what is missing."""
+    made = json.loads(run("keys", "create", "--name", "a", "--json").stdout)
+    monkeypatch.setattr("tristar.cli.keys.Recorder", Refusing)
+
+    result = run("keys", "revoke", made["id"])
+
+    assert result.exit_code == 1
+    assert "is revoked, but" in result.stderr
+    assert json.loads(run("keys", "list", "--json").stdout)["data"][0]["revoked_at"] is not None
+
+
+def test_a_database_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DATABASE_URL is used as `serve` uses it; its password is not shown."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:hunter22@127.0.0.1:1/x")
+
+    result = run("keys", "list")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.count("\n") == 1
+    assert "hunter22" not in result.stderr
+
+
+def test_a_running_gateway_follows_what_the_command_line_does(
+    gateway: StartGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first key closes the access; a revoked one is refused within 2 s, and so is the next one."""
+    running = gateway()
+    enter(running.folder, monkeypatch)
+    monkeypatch.setenv("AUDIT_LOG_DIR", str(running.audit_folder))
+    statuses = []
+    for name in ("a", "b"):
+        made = json.loads(run("keys", "create", "--name", name, "--json").stdout)
+        bearer = {"Authorization": f"Bearer {made['key']}"}
+        statuses.append(running.request("GET", "/v1/models", headers=bearer).status_code)
+        run("keys", "revoke", made["id"])
+        statuses.append(_settled_status(running, bearer, 401, within_s=2.0))
+
+    assert statuses == [200, 401, 200, 401]
+    assert running.request("GET", "/v1/models").status_code == 401
+
+
+def _settled_status(running: Gateway, headers: dict[str, str], wanted: int, within_s: float) -> int:
+    """The status of a request, asked again until it is the one wanted or the time is over."""
+    until = time.monotonic() + within_s
+    while True:
+        status = running.request("GET", "/v1/models", headers=headers).status_code
+        if status == wanted or time.monotonic() > until:
+            return status
+        time.sleep(0.05)

@@ -1,0 +1,16 @@
+"""Fixtures for every test: scripted upstreams, and gateways that really run."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.gateway.fixtures import gateway, house, lane
+from tests.upstream import Upstream
+
+__all__ = ["gateway", "house", "lane", "upstream"]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """A scripted upstream on a free port; every model answers unless the test says otherwise."""
+    with Upstream() as running:
+        yield running

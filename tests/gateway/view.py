@@ -1,0 +1,132 @@
+"""What a client sees of one chat: every byte, its meaning, and how it ended."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from tests.gateway.process import Gateway
+
+
+@dataclass
+class View:
+    """One answer as it reached the client.
+
+    `text`, `model`, `finish`, `usage` are read from the body or gathered from the stream's
+    events; `error` is the envelope's or the error event's content; `done` says that `[DONE]`
+    came; `cut` that the connection ended before the body did. `seconds` is the whole time.
+    """
+
+    status: int = 0
+    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    body: bytes = b""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    text: str = ""
+    model: str | None = None
+    finish: str | None = None
+    usage: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    done: bool = False
+    cut: bool = False
+    seconds: float = 0.0
+
+    @property
+    def trace_id(self) -> str | None:
+        """`x-tristar-trace-id`."""
+        return _optional(self.headers, "x-tristar-trace-id")
+
+    @property
+    def llm(self) -> str | None:
+        """`x-tristar-llm`."""
+        return _optional(self.headers, "x-tristar-llm")
+
+    @property
+    def complete(self) -> bool:
+        """It looks like a whole answer to an SDK."""
+        return self.status == 200 and self.error is None and not self.cut and self.finish is not None
+
+
+def look(
+    gateway: Gateway,
+    model: str,
+    *,
+    stream: bool = False,
+    headers: Mapping[str, str] | None = None,
+    **body: Any,  # noqa: ANN401 - JSON values, and a test may pass them on as one mapping
+) -> View:
+    """Ask for one chat and read the answer to its end, whatever that is."""
+    asked: dict[str, object] = {"model": model, "messages": [{"role": "user", "content": "hi"}], **body}
+    if stream:
+        asked["stream"] = True
+    view = View()
+    began = time.monotonic()
+    sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()]
+    with httpx.Client(
+        timeout=30.0, trust_env=False, verify=False
+    ) as http:  # plain HTTP: load no certificates
+        try:
+            with http.stream(
+                "POST", f"{gateway.url}/v1/chat/completions", json=asked, headers=sent
+            ) as answer:
+                view.status, view.headers = answer.status_code, answer.headers
+                for piece in answer.iter_bytes():
+                    view.body += piece
+        except httpx.TransportError:
+            view.cut = True
+    view.seconds = time.monotonic() - began
+    _understand(view)
+    return view
+
+
+def request_bytes(model: str, *, stream: bool = False) -> bytes:
+    """One chat request as it goes on the wire."""
+    asked = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+    body = json.dumps(asked).encode()
+    return b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (
+        len(body),
+        body,
+    )
+
+
+def _understand(view: View) -> None:
+    if view.headers.get("content-type", "").startswith("text/event-stream"):
+        _read_events(view)
+        return
+    try:
+        body = json.loads(view.body)
+    except ValueError:
+        return
+    view.error = body.get("error")
+    _note(view, body)
+    for choice in body.get("choices", []):
+        view.text = choice["message"].get("content") or ""
+        view.finish = choice["finish_reason"]
+
+
+def _read_events(view: View) -> None:
+    for event in view.body.split(b"\n\n"):
+        for line in event.split(b"\n"):
+            if not line.startswith(b"data:"):
+                continue
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                view.done = True
+                continue
+            chunk = json.loads(data)  # a malformed event must never reach a client
+            view.events.append(chunk)
+            view.error = chunk.get("error") or view.error
+            _note(view, chunk)
+            for choice in chunk.get("choices", []):
+                view.text += choice["delta"].get("content") or ""
+                view.finish = choice["finish_reason"] or view.finish
+
+
+def _note(view: View, body: dict[str, Any]) -> None:
+    view.model = body.get("model") or view.model
+    view.usage = body.get("usage") or view.usage
+
+
+def _optional(headers: httpx.Headers, name: str) -> str | None:
+    return headers[name] if name in headers else None  # noqa: SIM401 - `get` is typed Any

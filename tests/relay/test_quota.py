@@ -1,0 +1,126 @@
+"""What a request reserves: who limits it, how much it will take, and what it gives back."""
+
+import json
+
+import pytest
+
+from tristar.auth.actor import ANONYMOUS, Actor, Limits
+from tristar.clock import ManualClock
+from tristar.exchange import Attempt
+from tristar.limits.allowance import MOST, Allowance, Amount, Subject
+from tristar.limits.limiter import NOT_MADE
+from tristar.limits.local import LocalLimiter
+from tristar.limits.usage import Refusal
+from tristar.providers.openai import ChatCall, parse_chat
+from tristar.relay.quota import OUTPUT_GUESS_TOKENS, UNLIMITED, Quota, Share, estimate, spent
+from tristar.routing.catalog import Llm, Provider
+
+PROVIDER = Provider("p", "openai", "http://x")
+
+
+def call(**fields: object) -> ChatCall:
+    """A request of about a hundred tokens."""
+    messages = [{"role": "user", "content": "x" * 370}]
+    return parse_chat(json.dumps({"model": "fast", "messages": messages, **fields}).encode())
+
+
+PROMPT = len(call().prompt) // 4
+
+
+def subject(**limits: int) -> Subject:
+    """A limited key."""
+    return Subject("key:a", "key", Allowance(**limits))  # type: ignore[arg-type]  # its limits by name
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ({"max_tokens": 50}, 50),
+        ({"max_completion_tokens": 70, "max_tokens": 50}, 70),
+        ({"max_completion_tokens": None, "max_tokens": 50}, 50),
+        ({"max_tokens": -3}, 0),
+        ({"max_tokens": "many"}, OUTPUT_GUESS_TOKENS),
+        ({"max_tokens": True}, OUTPUT_GUESS_TOKENS),
+        ({}, OUTPUT_GUESS_TOKENS),
+    ],
+)
+def test_the_answer_is_reserved_as_long_as_it_may_be(fields: dict[str, object], answer: int) -> None:
+    """What the client allows, else a guess; nonsense is the upstream's to refuse."""
+    assert estimate(call(**fields), [subject(requests_per_minute=5)]) == Amount(PROMPT + answer)
+
+
+def test_an_absurd_wish_is_cut_to_what_can_be_counted() -> None:
+    """And is too large for any limit."""
+    assert estimate(call(max_tokens=10**40), []).tokens == MOST
+
+
+def test_a_guess_never_makes_a_request_too_large() -> None:
+    """A small limit takes the guess down, but not below the prompt."""
+    assert estimate(call(), [subject(tokens_per_minute=300)]) == Amount(300)
+    assert estimate(call(), [subject(tokens_per_minute=10)]) == Amount(PROMPT)
+
+
+def test_only_what_was_sent_is_charged() -> None:
+    """No attempt, no charge; else the tokens of each."""
+    attempts = [
+        Attempt("a", "p", "m", 0.0),
+        Attempt("a", "p", "m", 0.0, tokens_input=5, tokens_output=2),
+        Attempt("b", "p", "m", 0.0, tokens_input=6, tokens_output=3),
+    ]
+
+    assert spent([]) == NOT_MADE
+    assert spent(attempts) == Amount(16)
+
+
+def test_subjects_are_made_once_for_a_key_and_an_llm() -> None:
+    """And made anew when they are others; nothing limits most of them."""
+    quota = Quota(LocalLimiter(ManualClock()), ManualClock())
+    key = Actor("key_1", "ci", frozenset(), limits=Limits(requests_per_minute=10**12, allow_unpriced=True))
+    changed = Actor("key_1", "ci", frozenset(), limits=Limits(requests_per_minute=5))
+    llm = Llm("fast", PROVIDER, "m", max_concurrent=3)
+
+    assert quota.of_key(ANONYMOUS) == ()
+    assert quota.of_key(Actor("key_2", "ci", frozenset(), limits=Limits(allow_unpriced=True))) == ()
+    assert quota.of_key(key) is quota.of_key(key)
+    assert quota.of_key(key)[0].allowance.requests_per_minute == MOST
+    assert quota.of_key(changed)[0].allowance.requests_per_minute == 5
+    assert quota.of_llm(Llm("slow", PROVIDER, "m")) == ()
+    assert quota.of_llm(llm) is quota.of_llm(llm)
+    assert quota.of_llm(llm)[0] == Subject("llm:fast", "llm", Allowance(max_concurrent=3))
+    before = quota.of_llm(llm)
+    quota.forget()
+    assert quota.of_llm(llm) is not before
+
+
+async def test_a_share_pays_for_the_attempts_made_since() -> None:
+    """Not for those of the llm before it; and once."""
+    clock = ManualClock()
+    quota = Quota(LocalLimiter(clock), clock)
+    subjects = [subject(tokens_per_minute=1000)]
+    attempts = [Attempt("a", "p", "m", 0.0, tokens_input=900)]
+    share = await quota.draw(subjects, call(max_tokens=0), attempts, clock.monotonic() + 10)
+    assert isinstance(share, Share)
+    attempts.append(Attempt("b", "p", "m", 0.0, tokens_input=300))
+    share.settle()
+    share.settle()
+    later = await quota.draw(subjects, call(max_tokens=700 - PROMPT), attempts, clock.monotonic() + 10)
+
+    assert isinstance(later, Share)
+    assert later.standings.tokens is not None
+    assert later.standings.tokens.remaining == 0
+    UNLIMITED.settle()
+
+
+async def test_a_share_of_a_request_that_was_never_sent_is_given_back() -> None:
+    """So often as one likes."""
+    clock = ManualClock()
+    quota = Quota(LocalLimiter(clock), clock)
+    for _ in range(3):
+        share = await quota.draw([subject(requests_per_minute=1)], call(), [], clock.monotonic() + 10)
+        assert isinstance(share, Share)
+        share.settle()
+    held = await quota.draw([subject(requests_per_minute=1)], call(), [], clock.monotonic() + 10)
+    beyond = await quota.draw([subject(requests_per_minute=1)], call(), [], clock.monotonic() + 10)
+
+    assert isinstance(held, Share)
+    assert isinstance(beyond, Refusal)

@@ -1,0 +1,220 @@
+"""Llms and providers from the file and from the environment."""
+
+from pathlib import Path
+
+import pytest
+
+from tristar.errors import Fault, SettingsInvalid
+from tristar.providers.registry import KNOWN
+from tristar.routing.catalog import BreakerPolicy, Catalog
+from tristar.settings import load
+from tristar.settings.texts import ollama_url
+
+PROVIDER = '[providers.p]\nbase_url = "http://127.0.0.1:1/v1"\n'
+
+
+def catalog_of(directory: Path, toml: str, environ: dict[str, str] | None = None) -> Catalog:
+    """The catalogue that this file and environment give."""
+    (directory / "tristar.toml").write_text(toml)
+    return load(environ or {}, directory).catalog
+
+
+def faults_of(directory: Path, toml: str, environ: dict[str, str] | None = None) -> dict[str, Fault]:
+    """The faults that this file and environment give, by key."""
+    with pytest.raises(SettingsInvalid) as caught:
+        catalog_of(directory, toml, environ)
+    return {fault.key: fault for fault in caught.value.faults}
+
+
+@pytest.mark.parametrize(
+    "known", [row for row in KNOWN if not row.variable_is_address], ids=lambda row: row.name
+)
+def test_a_key_alone_switches_its_provider_on(tmp_path: Path, known: object) -> None:
+    """`provider/model` works with no file at all, and echo is gone."""
+    row = next(each for each in KNOWN if each is known)
+
+    catalog = load({row.variable: "k-123"}, tmp_path).catalog
+
+    llm = catalog.find(f"{row.name}/some/model")
+    assert (llm.model, llm.provider.base_url, llm.provider.api_key) == ("some/model", row.base_url, "k-123")
+    assert list(catalog.llms) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:11434/v1"),
+        ("0.0.0.0", "http://127.0.0.1:11434/v1"),
+        ("0.0.0.0:8000", "http://127.0.0.1:8000/v1"),
+        (":8000", "http://127.0.0.1:8000/v1"),
+        ("box", "http://box:11434/v1"),
+        ("box:8000", "http://box:8000/v1"),
+        ("http://box", "http://box:80/v1"),
+        ("https://box", "https://box:443/v1"),
+        ("https://box:8000/ollama/", "https://box:8000/ollama/v1"),
+        ("::1", "http://[::1]:11434/v1"),
+        ("[::]:8000", "http://[::1]:8000/v1"),
+    ],
+)
+def test_ollama_host_is_read_in_every_form_that_ollama_takes(host: str, address: str) -> None:
+    """The variable that Ollama's own server and client share works here as it is."""
+    assert ollama_url(host) == address
+
+
+def test_the_file_gives_an_llm_its_every_key(tmp_path: Path) -> None:
+    """What is written is what the router gets."""
+    catalog = catalog_of(
+        tmp_path,
+        PROVIDER
+        + """
+        api_key_env = "P_KEY"
+        responses = true
+        [llms.fast]
+        provider = "p"
+        model = "m"
+        fallbacks = ["slow"]
+        retries = 0
+        timeout_s = 10
+        first_token_timeout_s = 2.5
+        idle_timeout_s = 3
+        context_tokens = 8000
+        prefill = true
+        stream_guarantee = "whole"
+        requests_per_minute = 60
+        tokens_per_minute = 1000
+        max_concurrent = 4
+        [llms.fast.breaker]
+        failures = 2
+        cooldown_s = 1
+        max_cooldown_s = 2
+        [llms.slow]
+        provider = "p"
+        """,
+        {"P_KEY": "k-123"},
+    )
+
+    fast = catalog.find("fast")
+    assert (fast.model, fast.fallbacks, fast.retries, fast.timeout_s) == ("m", ("slow",), 0, 10.0)
+    assert (fast.first_token_timeout_s, fast.idle_timeout_s, fast.context_tokens) == (2.5, 3.0, 8000)
+    assert (fast.prefill, fast.stream_guarantee) == (True, "whole")
+    assert (fast.requests_per_minute, fast.tokens_per_minute, fast.max_concurrent) == (60, 1000, 4)
+    assert fast.breaker == BreakerPolicy(failures=2, cooldown_s=1.0, max_cooldown_s=2.0)
+    assert (fast.provider.api_key, fast.provider.responses) == ("k-123", True)
+    assert catalog.find("slow").model == "slow"
+
+
+def test_a_provider_without_a_key_variable_sends_no_key(tmp_path: Path) -> None:
+    """A key in the environment does not leak to an address that the file did not give it to."""
+    catalog = catalog_of(
+        tmp_path,
+        '[providers.openai]\nbase_url = "http://10.0.0.1/v1/"\n[llms.a]\nprovider = "openai"\n',
+        {"OPENAI_API_KEY": "k-123"},
+    )
+
+    provider = catalog.find("a").provider
+    assert (provider.base_url, provider.api_key) == ("http://10.0.0.1/v1", None)
+    assert catalog.find("openai/other").provider == provider
+
+
+def test_an_llm_may_name_a_provider_of_the_environment(tmp_path: Path) -> None:
+    """A key and an `[llms.NAME]` are enough; the open provider can be its fallback."""
+    catalog = catalog_of(
+        tmp_path, '[llms.a]\nprovider = "groq"\nfallbacks = ["groq/b"]\n', {"GROQ_API_KEY": "k-123"}
+    )
+
+    assert catalog.find("a").provider.name == "groq"
+
+
+def test_a_known_name_brings_its_address(tmp_path: Path) -> None:
+    """`[providers.mistral]` need not repeat what is known."""
+    catalog = catalog_of(tmp_path, '[providers.mistral]\n[llms.a]\nprovider = "mistral"\n')
+
+    assert catalog.find("a").provider.base_url == "https://api.mistral.ai/v1"
+
+
+def test_a_provider_in_the_file_ends_echo(tmp_path: Path) -> None:
+    """The built-in llm is there only while nothing else is."""
+    assert list(catalog_of(tmp_path, PROVIDER + '[llms.a]\nprovider = "p"\n').llms) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "key", "said"),
+    [
+        ("[llms.a]\n", "llms.a.provider", "is missing"),
+        ("[llms.a]\nprovider = 'q'\n", "llms.a.provider", "not a configured provider"),
+        ("[llms.a]\nprovider = 1\n", "llms.a.provider", "in quotes"),
+        ("[llms.a]\nprovider = 'p'\nfallbacks = ['a']\n", "llms.a.fallbacks", "the llm itself"),
+        ("[llms.a]\nprovider = 'p'\nfallbacks = ['b']\n", "llms.a.fallbacks", "not a configured llm"),
+        ("[llms.a]\nprovider = 'p'\nfallbacks = 'b'\n", "llms.a.fallbacks", "a list"),
+        ("[llms.a]\nprovider = 'p'\nfallbacks = ['b', 'b']\n", "llms.a.fallbacks", "different names"),
+        ("[llms.a]\nprovider = 'p'\nretries = -1\n", "llms.a.retries", "from 0 to 10"),
+        ("[llms.a]\nprovider = 'p'\nretries = true\n", "llms.a.retries", "whole number"),
+        ("[llms.a]\nprovider = 'p'\nretries = 2.0\n", "llms.a.retries", "whole number"),
+        ("[llms.a]\nprovider = 'p'\ntimeout_s = nan\n", "llms.a.timeout_s", "above 0"),
+        ("[llms.a]\nprovider = 'p'\ntimeout_s = inf\n", "llms.a.timeout_s", "up to 86400"),
+        ("[llms.a]\nprovider = 'p'\ntimeout_s = 0\n", "llms.a.timeout_s", "above 0"),
+        ("[llms.a]\nprovider = 'p'\nprefill = 'yes'\n", "llms.a.prefill", "without quotes"),
+        ("[llms.a]\nprovider = 'p'\nmax_concurrent = 0x" + "f" * 5000, "llms.a.max_concurrent", "from 1"),
+        ("[llms.a]\nprovider = 'p'\n[llms.a.breaker]\nprobes = 0\n", "llms.a.breaker.probes", "from 1"),
+        (
+            "[llms.a]\nprovider = 'p'\n[llms.a.breaker]\ncooldown_s = 601\n",
+            "llms.a.breaker.max_cooldown_s",
+            "less than cooldown_s",
+        ),
+        ('[llms."gpt 4"]\nprovider = "p"\nretries = "x"\n', 'llms."gpt 4".retries', "whole number"),
+        ('[llms."a\\n"]\nprovider = "p"\n', 'llms."a\\n"', "not a usable name"),
+        ("[llms]\na = 1\n", "llms.a", "must be a table"),
+        ("llms = 1\n", "llms", "must be a table"),
+        ("", "llms", "names no llm"),
+        ("[providers.q]\nbase_url = 'host/v1'\n", "providers.q.base_url", "URL"),
+        ("[providers.q]\nbase_url = 'http://h:x/v1'\n", "providers.q.base_url", "URL"),
+        ("[providers.q]\nbase_url = 'http://h/v1?a=b'\n", "providers.q.base_url", "query"),
+        ("[providers.q]\nbase_url = 'http:///v1'\n", "providers.q.base_url", "URL"),
+        ("[providers.q]\ndialect = 'xml'\n", "providers.q.dialect", '"openai"'),
+        ("[providers.q]\napi_key_env = 'Q_KEY'\n", "providers.q.api_key_env", "not set"),
+        (
+            "[providers.q]\napi_key_env = 'Q KEY'\n",
+            "providers.q.api_key_env",
+            "name of an environment variable",
+        ),
+        ("[providers.'a/b']\n", 'providers."a/b"', "not a usable name"),
+    ],
+)
+def test_a_bad_key_is_refused_by_its_path(tmp_path: Path, toml: str, key: str, said: str) -> None:
+    """The fault's key is where the operator has to look, and its problem is the reason."""
+    faults = faults_of(tmp_path, (PROVIDER if not toml.startswith("llms =") else "") + toml)
+
+    assert said in faults[key].problem
+
+
+@pytest.mark.parametrize(
+    ("toml", "key", "meant"),
+    [
+        ("[llms.a]\nprovider = 'p'\ntimeouts = 1\n", "llms.a.timeouts", "timeout_s"),
+        ("[llms.a]\nprovider = 'p'\n[llms.a.braker]\n", "llms.a.braker", "breaker"),
+        (
+            "[llms.a]\nprovider = 'p'\nfallbacks = ['ab']\n[llms.abc]\nprovider = 'p'",
+            "llms.a.fallbacks",
+            "abc",
+        ),
+        ("[sever]\n", "sever", "server"),
+        ("[server]\nmax_body = 1\n", "server.max_body", "max_body_mb"),
+        ("[llms.a]\nprovider = 'pp'\n", "llms.a.provider", "Did you mean p?"),
+        ("[llms.a]\nprovider = 'openai'\n", "llms.a.provider", "set OPENAI_API_KEY"),
+        ("[providers.q]\napi_key = 'k'\n", "providers.q.api_key", "api_key_env"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_known(
+    tmp_path: Path, toml: str, key: str, meant: str
+) -> None:
+    """A slip is answered with what was probably meant."""
+    faults = faults_of(tmp_path, PROVIDER + toml)
+
+    assert meant in faults[key].fix
+
+
+def test_a_key_name_that_may_be_the_key_itself_is_not_shown(tmp_path: Path) -> None:
+    """Operators paste keys into api_key_env; the message does not repeat them."""
+    fault = faults_of(tmp_path, "[providers.q]\napi_key_env = 'sk_live_abcdef'\n")["providers.q.api_key_env"]
+
+    assert "sk_live" not in str(fault)
