@@ -243,7 +243,7 @@ class Relay:
         wait_s = self._wait_s(before, llm, tries)
         if wait_s is None or self._clock.monotonic() + wait_s >= errand.deadline:
             raise before
-        await errand.departure.pause(wait_s)
+        await errand.departure.pause(wait_s + TIMER_STEP_S)  # a Retry-After is a least time
         # A 429 opened the breaker for later requests; this one waited as it was told.
         again = permit if before.error_type == "rate_limited" else await self._permit(llm)
         if again is None:
