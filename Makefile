@@ -57,8 +57,9 @@ bench: ## the complete benchmark against a static upstream
 bench-quick: ## a benchmark of under two minutes
 	@$(MAKE) bench ARGS="--quick $(ARGS)"
 
-soak: ## load for an hour, then memory, descriptors and the balance of the books
+soak: ## load for an hour, then memory and books; ARGS="audit" runs the long variants of tests by name
 	@scripts/venv dev
+	@scripts/apt-needs
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 clean: ## remove the environment and caches; data/ and logs/ stay

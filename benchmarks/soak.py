@@ -2,10 +2,16 @@
 
 Prints a line a minute. Fails (exit 1) if the books do not balance at the end, or if resident memory
 or open descriptors have grown by more than a fifth since the first tenth of the run.
+
+`make soak ARGS="audit-flips audit-lines"`, or `ARGS=audit` for all of a group, runs the long variants of
+tests instead (benchmarks/trials.py). What each found goes into benchmarks/soak.json, with date and machine;
+exit 1 where anything was not as promised.
 """
 
 import argparse
 import asyncio
+import datetime as dt
+import json
 import random
 import sys
 import tempfile
@@ -13,6 +19,8 @@ import time
 from pathlib import Path
 
 import httpx
+from benchmarks import machine
+from benchmarks.trials import TRIALS, named
 from tests.gateway import Gateway, assert_books_balance, document, llm, provider
 from tests.upstream import Answer, Cut, Hang, Malformed, ResetBeforeHeaders, Status, Upstream
 
@@ -20,6 +28,7 @@ CLIENTS = 16
 PAUSE_S = 0.2
 KILL_EVERY_S = 120.0
 GROWTH = 1.2
+RESULTS = Path(__file__).with_name("soak.json")
 TIMES = {"timeout_s": 5, "first_token_timeout_s": 1, "idle_timeout_s": 1, "retries": 1}
 STEPS = (
     Answer(),
@@ -36,10 +45,45 @@ STEPS = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"instead of the load: {', '.join(TRIALS)}")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--workers", type=int, default=2)
-    minutes = parser.parse_args().minutes
-    workers = parser.parse_args().workers
+    given = parser.parse_args()
+    if not given.names:
+        return _load(given.minutes, given.workers)
+    try:
+        names = named(given.names)
+    except KeyError as unknown:
+        parser.error(f"{unknown.args[0]} is none of {', '.join(TRIALS)}, and no group of them")
+    return max([_try(name) for name in names])
+
+
+def _try(name: str) -> int:
+    """Run one trial, print what it found, and enter it into the results; 1 where a promise was broken."""
+    print(f"{name} …", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="tristar-soak-") as folder:
+        facts = machine.facts(Path(folder))
+        outcome = TRIALS[name](Path(folder))
+    took_s = round(time.monotonic() - began, 1)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[name] = {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "took_s": took_s,
+        "ok": outcome.ok,
+        **outcome.figures,
+        "faults": outcome.faults[:20],
+        "machine": facts,
+    }
+    RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=2, ensure_ascii=False) + "\n")
+    figures = ", ".join(f"{what}: {count}" for what, count in outcome.figures.items())
+    print(f"{name}: {'as promised' if outcome.ok else 'NOT as promised'} in {took_s:,.0f} s; {figures}")
+    for fault in outcome.faults[:20]:
+        print(f"  {fault}")
+    return 0 if outcome.ok else 1
+
+
+def _load(minutes: float, workers: int) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="tristar-soak-") as folder,
         Upstream() as sick,

@@ -150,14 +150,15 @@ class _Scanner:
         """The leaves by number instead of by place, after saying which lines are not where they should be."""
         seqs, leaves = self._numbered()
         by_seq = self._placed(seqs)
-        result = []
+        result, held, stored = [], -1, list[bytes]()
         for seq in range(self._first, self._first + self._count):
             place = by_seq.get(seq)
             if place is not None:
                 result.append(leaves[place])
                 continue
             index, offset = divmod(seq, TILE_WIDTH)
-            stored = _stored(self._task.directory, index)
+            if index != held:
+                held, stored = index, _stored(self._task.directory, index)
             result.append(stored[offset] if offset < len(stored) else UNKNOWN)
         return result
 

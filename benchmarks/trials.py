@@ -1,0 +1,55 @@
+"""The long variants of tests, by name: `make soak ARGS="audit-flips"`, `make soak ARGS="audit"` for a group.
+
+Each takes an empty folder and returns what it tried and what was not as promised. A new one is a line in
+`TRIALS`; its short variant belongs into the tests.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.audit.trials import tampering
+from tests.audit.trials.outcome import Outcome
+
+Trial = Callable[[Path], Outcome]
+
+
+def _flips(folder: Path) -> Outcome:
+    return tampering.flips(tampering.specimen(folder / "log"), 10_000)
+
+
+def _truncations(folder: Path) -> Outcome:
+    bench = tampering.specimen(folder / "log", records=960, segment_bytes=100_000)
+    return tampering.truncations(bench, 65_536)
+
+
+def _lines(folder: Path) -> Outcome:
+    bench = tampering.specimen(folder / "log")
+    return tampering.lines_changed(bench, 4_000).joined(tampering.segments_removed(bench))
+
+
+def _rewriting(folder: Path) -> Outcome:
+    bench = tampering.specimen(folder / "log")
+    return tampering.rehashed(bench, 300).joined(tampering.set_back(bench, 40))
+
+
+TRIALS: Mapping[str, Trial] = {
+    "audit-flips": _flips,
+    "audit-truncations": _truncations,
+    "audit-lines": _lines,
+    "audit-rewriting": _rewriting,
+}
+
+
+def named(names: list[str]) -> list[str]:
+    """The trials that these names mean; a group is what stands before the first dash.
+
+    Raises:
+        KeyError: a name that is neither.
+    """
+    found: list[str] = []
+    for name in names:
+        meant = [trial for trial in TRIALS if name in {trial, trial.partition("-")[0]}]
+        if not meant:
+            raise KeyError(name)
+        found += [trial for trial in meant if trial not in found]
+    return found
