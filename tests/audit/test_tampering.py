@@ -22,7 +22,7 @@ def bench(original: Bench, tmp_path: Path) -> Bench:
 
 
 def test_each_flipped_bit_is_found(bench: Bench) -> None:
-    """Any single bit, in segments, tiles and checkpoints: the file is named, and the record of a plain line."""
+    """Any single bit, in segments, tiles, checkpoints: the file is named, and the record of a plain line."""
     outcome = tampering.flips(bench, 250)
 
     assert outcome.faults == []
