@@ -16,8 +16,9 @@ from tristar.limits.limiter import NOT_MADE, Reservation
 from tristar.limits.local import LocalLimiter
 from tristar.limits.redis import RedisStore
 from tristar.limits.shared import DEADLINE_S, SharedLimiter
-from tristar.limits.store import Spending, StoreUnavailable
+from tristar.limits.store import Spending
 from tristar.limits.usage import Refusal, Standings
+from tristar.sharing import StoreUnavailable
 
 LEASE_S = 600.0
 PATIENT_S = 20.0

@@ -13,8 +13,9 @@ from tristar.limits.allowance import Allowance, Amount, Subject
 from tristar.limits.limiter import FREE, NOTHING, Reservation
 from tristar.limits.local import LocalLimiter
 from tristar.limits.shared import SharedLimiter
-from tristar.limits.store import StoreUnavailable, Verdict
+from tristar.limits.store import Verdict
 from tristar.limits.usage import Refusal
+from tristar.sharing import StoreUnavailable
 
 Fault = Literal["", "refuses", "refuses after doing it", "hangs", "hangs after doing it", "hangs for good"]
 FAULTS: Sequence[Fault] = (

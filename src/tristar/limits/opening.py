@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from tristar.errors import Fault, SettingsInvalid
 from tristar.limits.local import LocalLimiter
 from tristar.limits.redis import RedisStore
 from tristar.limits.shared import SharedLimiter
@@ -20,10 +19,4 @@ def open_shared(
     """
     if redis_url is None:
         return None
-    try:
-        store = RedisStore(redis_url)
-    except ImportError as error:
-        problem = "is set, but the redis package is not installed"
-        fix = "Install it with the extra `redis` (pip install 'tristar[redis]'), or unset REDIS_URL."
-        raise SettingsInvalid([Fault("REDIS_URL", "", problem, fix)]) from error
-    return SharedLimiter(store, own, told)
+    return SharedLimiter(RedisStore(redis_url), own, told)

@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeVar
 from tristar.errors import Unavailable
 from tristar.limits.allowance import Amount, Subject
 from tristar.limits.limiter import FREE, NOT_MADE, Limiter, Reservation
-from tristar.limits.store import Spending, Store, StoreUnavailable, Verdict
+from tristar.limits.store import Spending, Store, Verdict
 from tristar.limits.usage import Refusal, Standings, unpriced
+from tristar.sharing import StoreUnavailable
 
 DEADLINE_S = 0.05
 PROBE_S = 1.0

@@ -5,14 +5,9 @@ from typing import Protocol
 
 import msgspec
 
-from tristar.errors import TriStarError
 from tristar.limits.allowance import Amount
 from tristar.limits.limiter import Reservation
 from tristar.limits.usage import Refusal, Standings
-
-
-class StoreUnavailable(TriStarError):
-    """The store gave no answer, or none that counts; whether it did what it was asked is not known."""
 
 
 class Spending(msgspec.Struct, frozen=True, array_like=True):
