@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tristar.metrics import rules
 from tristar.metrics.dashboard import build
 from tristar.settings.reference import render
 
@@ -13,7 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def generated() -> Mapping[str, str]:
     """Every generated file: its path in the repository, and what it should hold."""
-    return {"docs/settings.md": render(), "grafana/tristar-dashboard.json": build()}
+    return {
+        "docs/settings.md": render(),
+        "grafana/tristar-dashboard.json": build(),
+        "prometheus/recording.yml": rules.build(rules.Objectives()),
+    }
 
 
 def main(arguments: list[str]) -> int:

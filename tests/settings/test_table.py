@@ -10,8 +10,9 @@ from dotenv import dotenv_values
 from tristar.providers.registry import KNOWN
 from tristar.routing.catalog import BreakerPolicy, Llm, Provider
 from tristar.settings import Audit, Auth, Metrics, Server, load
+from tristar.settings.model import Logs, Slo
 from tristar.settings.reference import render
-from tristar.settings.table import AUTH, SECTIONS, SERVER, VARIABLES, Row
+from tristar.settings.table import AUTH, LOGS, SECTIONS, SERVER, SLO, VARIABLES, Row
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = [*VARIABLES, *(row for rows in SECTIONS.values() for row in rows)]
@@ -63,6 +64,8 @@ def test_the_example_file_shows_every_key_with_its_default(tmp_path: Path) -> No
         "llms.NAME.breaker": fast["breaker"],
         "server": document["server"],
         "auth": document["auth"],
+        "slo": document["slo"],
+        "logs": document["logs"],
     }
 
     assert {name: set(table) for name, table in shown.items()} == {
@@ -70,10 +73,14 @@ def test_the_example_file_shows_every_key_with_its_default(tmp_path: Path) -> No
     }
     assert settings.server == Server()
     assert settings.auth == Auth()
+    assert settings.slo == Slo()
+    assert settings.logs == Logs()
     assert settings.catalog.find("fast").breaker == BreakerPolicy()
     assert settings.catalog.find("fast").retries == Llm.retries
 
 
-def test_server_and_auth_rows_are_toml_keys_of_the_same_name() -> None:
+def test_rows_of_own_tables_are_toml_keys_of_the_same_name() -> None:
     """The attribute an engineer reads is the key an operator writes."""
-    assert [row.name for row in (*SERVER, *AUTH)] == [row.field for row in (*SERVER, *AUTH)]
+    rows = (*SERVER, *AUTH, *SLO, *LOGS)
+
+    assert [row.name for row in rows] == [row.field for row in rows]

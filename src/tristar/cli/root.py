@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import tristar
-from tristar.cli import audit, dashboards, keys
+from tristar.cli import audit, dashboards, keys, rules
 from tristar.cli.configuration import ConfigOption, JsonOption, read_settings, refuse, settings_or_refuse
 from tristar.cli.terminal import FAILED, WRONG, print_json, print_rows
 from tristar.errors import SettingsInvalid, StartRefused, TriStarError
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(dashboards.app, name="dashboards")
+app.add_typer(rules.app, name="rules")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 

@@ -52,6 +52,9 @@ class Llm:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     max_concurrent: int | None = None
+    slo_success: float | None = None
+    slo_within_s: float | None = None
+    """The objective of its attempts, where it is another than that of all llms."""
     breaker: BreakerPolicy = BreakerPolicy()
 
 

@@ -28,6 +28,7 @@ def read_catalog(document: Mapping[str, Any], variables: Mapping[str, str], faul
     opened = _open_providers(configured, variables, faults)
     llms = _read_llms(document, {**opened, **configured}, faults)
     _check_fallbacks(llms, opened, faults)
+    _check_objectives(llms, faults)
     if not configured and not opened:
         return Catalog([ECHO])
     if not llms and not opened and not document.get("llms"):
@@ -161,6 +162,17 @@ def _provider_for(
         fix = f"Either {switch}add [{key_path('providers', name)}]. {suggestion(name, providers)}"
         faults.add(key, shown(name), "is not a configured provider", fix)
     return provider
+
+
+def _check_objectives(llms: Mapping[str, Llm], faults: Faults) -> None:
+    """Attempts are counted by model and provider: llms that share both share their objective."""
+    first: dict[tuple[str, str], Llm] = {}
+    for llm_id, llm in llms.items():
+        other = first.setdefault((llm.model, llm.provider.name), llm)
+        if (llm.slo_success, llm.slo_within_s) != (other.slo_success, other.slo_within_s):
+            problem = f"has another objective than {shown(other.llm_id)}, with the same model and provider"
+            fix = "Give both the same slo_success and slo_within_s: their attempts are counted together."
+            faults.add(key_path("llms", llm_id), "", problem, fix)
 
 
 def _check_fallbacks(llms: Mapping[str, Llm], opened: Mapping[str, Provider], faults: Faults) -> None:

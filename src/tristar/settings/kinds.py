@@ -5,7 +5,7 @@ Both raise `Rejected`, which never quotes the value: the caller decides how much
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,6 +87,31 @@ class Number:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise Rejected(f"must be {self.allowed}")
         if not self.low <= value <= self.high or (self.above and value == self.low):
+            raise Rejected(f"must be {self.allowed}")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of a few numbers."""
+
+    numbers: Sequence[float]
+
+    @property
+    def allowed(self) -> str:
+        """See `Kind.allowed`."""
+        return "one of " + ", ".join(f"{number:g}" for number in self.numbers)
+
+    def from_text(self, text: str) -> float:
+        """See `Kind.from_text`."""
+        try:
+            return self.from_toml(float(text))
+        except ValueError:
+            raise Rejected(f"must be {self.allowed}") from None
+
+    def from_toml(self, value: object) -> float:
+        """See `Kind.from_toml`."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or value not in self.numbers:
             raise Rejected(f"must be {self.allowed}")
         return float(value)
 

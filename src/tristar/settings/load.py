@@ -11,13 +11,14 @@ from tristar.settings.document import read_table, table_at
 from tristar.settings.environment import Values, read_environment, read_variables
 from tristar.settings.faults import Faults, key_path, suggestion
 from tristar.settings.kinds import Rejected
-from tristar.settings.model import Audit, Auth, Metrics, Server, Settings
+from tristar.settings.model import Audit, Auth, Logs, Metrics, Server, Settings, Slo
 from tristar.settings.source import read_document
-from tristar.settings.table import AUTH, SERVER
+from tristar.settings.table import AUTH, LOGS, SERVER, SLO
 
 CONFIG_NAME: Final = "tristar.toml"
+OTEL_PREFIX: Final = "OTEL_"
 
-_TABLES: Final = ("server", "auth", "providers", "llms")
+_TABLES: Final = ("server", "auth", "slo", "logs", "providers", "llms")
 
 
 def load(
@@ -47,7 +48,8 @@ def load(
     _check_binding(values, variables, faults)
     _check_sizes(values, faults)
     faults.check()
-    return _assemble(values, catalog, directory, path)
+    otel = {name: value for name, value in variables.items() if name.startswith(OTEL_PREFIX)}
+    return _assemble(values, catalog, directory, path, otel)
 
 
 def _config_path(directory: Path, config: Path | None, values: Values) -> Path | None:
@@ -61,7 +63,8 @@ def _config_path(directory: Path, config: Path | None, values: Values) -> Path |
 def _read_document_tables(document: Mapping[str, Any], values: Values, faults: Faults) -> None:
     for name in document.keys() - set(_TABLES):
         faults.add(key_path(name), "", "is not a known table", suggestion(name, _TABLES))
-    for name, owner, rows in (("server", Server, SERVER), ("auth", Auth, AUTH)):
+    sections = (("server", Server, SERVER), ("auth", Auth, AUTH), ("slo", Slo, SLO), ("logs", Logs, LOGS))
+    for name, owner, rows in sections:
         found = read_table(table_at(document, name, (), faults), rows, (name,), faults)
         values.setdefault(owner, {}).update(found)
 
@@ -98,7 +101,9 @@ def _check_sizes(values: Values, faults: Faults) -> None:
         )
 
 
-def _assemble(values: Values, catalog: Catalog, directory: Path, path: Path | None) -> Settings:
+def _assemble(
+    values: Values, catalog: Catalog, directory: Path, path: Path | None, otel: Mapping[str, str]
+) -> Settings:
     audit = Audit(**values.get(Audit, {}))
     top = {"data_dir": Settings.data_dir, **values.get(Settings, {}), "config_path": path}
     top["data_dir"] = directory / top["data_dir"]
@@ -108,5 +113,8 @@ def _assemble(values: Values, catalog: Catalog, directory: Path, path: Path | No
         audit=replace(audit, dir=directory / audit.dir),
         metrics=Metrics(**values.get(Metrics, {})),
         auth=Auth(**values[Auth]),
+        slo=Slo(**values[Slo]),
+        logs=Logs(**values[Logs]),
+        otel=otel,
         **top,
     )

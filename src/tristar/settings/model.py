@@ -1,6 +1,7 @@
 """What the configuration says, typed and checked; the field defaults here are the defaults."""
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -8,6 +9,8 @@ from typing import Literal
 from tristar.routing.catalog import Catalog
 
 AuditMode = Literal["strict", "relaxed"]
+LogFormat = Literal["auto", "console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,27 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Slo:
+    """The objectives: the part of API requests without a 5xx, and of attempts that end well in time.
+
+    `llm_success` and `llm_within_s` hold for every llm that has none of its own.
+    """
+
+    availability: float = 0.995
+    llm_success: float = 0.95
+    llm_within_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Logs:
+    """How the gateway's own log on standard error looks; `auto` is for people on a terminal, else JSON."""
+
+    format: LogFormat = "auto"
+    level: LogLevel = "info"
+    access: bool = False
+
+
+@dataclass(frozen=True)
 class Auth:
     """The bootstrap key, and how long known keys outlive their store. Times in seconds."""
 
@@ -72,7 +96,11 @@ class Settings:
     audit: Audit = Audit()
     metrics: Metrics = Metrics()
     auth: Auth = Auth()
+    slo: Slo = Slo()
+    logs: Logs = Logs()
     redis_url: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     data_dir: Path = Path("data")
     config_path: Path | None = None
+    otel: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The variables that begin with OTEL_; what they mean is OpenTelemetry's."""

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Final
 
+from tristar.metrics.llms import LLM_BOUNDS_S
 from tristar.providers.registry import DIALECTS
 from tristar.routing.catalog import BreakerPolicy, Llm, Provider
 from tristar.settings import texts
-from tristar.settings.kinds import Kind, Names, Number, Switch, Whole, choice
-from tristar.settings.model import Audit, Auth, Metrics, Server, Settings
+from tristar.settings.kinds import Kind, Names, Number, OneOf, Switch, Whole, choice
+from tristar.settings.model import Audit, Auth, Logs, Metrics, Server, Settings, Slo
 
 _DAY_S: Final = 86_400.0
 _PLENTY: Final = 1_000_000_000
+_OBJECTIVE: Final = Number(0.94, 0.99999)
+"""Below 0.94 the steepest burn-rate alert (14.4 times the budget) would ask for more than everything."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,42 @@ AUTH: Final[Sequence[Row]] = (
     ),
 )
 
+SLO: Final[Sequence[Row]] = (
+    Row(
+        "availability",
+        Slo,
+        "availability",
+        _OBJECTIVE,
+        "the part of API requests that must not end in a 5xx; then `tristar rules build`",
+    ),
+    Row(
+        "llm_success",
+        Slo,
+        "llm_success",
+        _OBJECTIVE,
+        "the part of an llm's attempts that must end well within `llm_within_s`",
+    ),
+    Row(
+        "llm_within_s",
+        Slo,
+        "llm_within_s",
+        OneOf(LLM_BOUNDS_S),
+        "how long such an attempt may take; a bound of `ailinux_llm_latency_seconds`",
+    ),
+)
+
+LOGS: Final[Sequence[Row]] = (
+    Row(
+        "format",
+        Logs,
+        "format",
+        choice("auto", "console", "json"),
+        "the gateway's own log: console on a terminal and JSON elsewhere, or always the one",
+    ),
+    Row("level", Logs, "level", choice("debug", "info", "warning", "error"), "what is less is left out"),
+    Row("access", Logs, "access", Switch(), "one line for each request that ended, scrapes apart"),
+)
+
 PROVIDER: Final[Sequence[Row]] = (
     Row(
         "dialect",
@@ -255,6 +294,22 @@ LLM: Final[Sequence[Row]] = (
         Whole(1, 1_000_000),
         "requests at the same time, for all callers together",
     ),
+    Row(
+        "slo_success",
+        Llm,
+        "slo_success",
+        _OBJECTIVE,
+        "in place of `llm_success` of `[slo]`",
+        default_text="that of `[slo]`",
+    ),
+    Row(
+        "slo_within_s",
+        Llm,
+        "slo_within_s",
+        OneOf(LLM_BOUNDS_S),
+        "in place of `llm_within_s` of `[slo]`",
+        default_text="that of `[slo]`",
+    ),
 )
 
 BREAKER: Final[Sequence[Row]] = (
@@ -294,6 +349,8 @@ BREAKER: Final[Sequence[Row]] = (
 SECTIONS: Final[dict[str, Sequence[Row]]] = {
     "server": SERVER,
     "auth": AUTH,
+    "slo": SLO,
+    "logs": LOGS,
     "providers.NAME": PROVIDER,
     "llms.NAME": LLM,
     "llms.NAME.breaker": BREAKER,

@@ -78,16 +78,20 @@ OVERVIEW: Final = Row(
     ),
 )
 
+_PER_BUDGET: Final = "/ on () group_left () slo:ailinux_request_errors:budget"
+_LLM_SLO: Final = "job_model_provider:ailinux_llm_slow_or_failed"
+
 BUDGETS: Final = Row(
     "SLO and error budget (needs prometheus/recording.yml)",
     (
         Panel(
             "Availability burn rate",
-            "How many times faster than 99.5 % allows requests fail: 1 spends the budget exactly.",
+            "How many times faster than the objective ([slo] availability) allows requests fail: 1 spends "
+            "the budget exactly. AvailabilityBudgetBurnFast fires above 14.4.",
             "none",
             tuple(
                 Query(
-                    f"job:ailinux_request_errors:ratio_rate{window}{{{SLO}}} / 0.005",
+                    f"job:ailinux_request_errors:ratio_rate{window}{{{SLO}}} {_PER_BUDGET}",
                     f"{{{{job}}}} {window}",
                 )
                 for window in ("5m", "1h", "6h")
@@ -98,7 +102,9 @@ BUDGETS: Final = Row(
             "Availability budget left",
             "Part of the error budget that the last three days did not use.",
             "percentunit",
-            (Query(f"1 - job:ailinux_request_errors:ratio_rate3d{{{SLO}}} / 0.005", "{{job}}"),),
+            (Query(f"1 - job:ailinux_request_errors:ratio_rate3d{{{SLO}}} {_PER_BUDGET}", "{{job}}"),),
+            line=0,
+            bad="below",
         ),
         Panel(
             "Mean request latency",
@@ -108,11 +114,12 @@ BUDGETS: Final = Row(
         ),
         Panel(
             "LLM burn rate (1 h)",
-            "How many times faster than 95 % allows attempts fail or take over 30 s, by model.",
+            "How many times faster than the model's objective allows attempts fail or take too long. "
+            "LLMLatencyBudgetBurnFast fires above 14.4.",
             "none",
             (
                 Query(
-                    f"job_model_provider:ailinux_llm_slow_or_failed:ratio_rate1h{{{SLO_LLM}}} / 0.05",
+                    f"{_LLM_SLO}:ratio_rate1h{{{SLO_LLM}}} / {_LLM_SLO}:budget",
                     "{{model}} at {{provider}}",
                 ),
             ),
@@ -125,11 +132,13 @@ BUDGETS: Final = Row(
             "percentunit",
             (
                 Query(
-                    f"1 - job_model_provider:ailinux_llm_slow_or_failed:ratio_rate3d{{{SLO_LLM}}} / 0.05",
+                    f"1 - {_LLM_SLO}:ratio_rate3d{{{SLO_LLM}}} / {_LLM_SLO}:budget",
                     "{{model}} at {{provider}}",
                 ),
             ),
             width=12,
+            line=0,
+            bad="below",
         ),
     ),
 )

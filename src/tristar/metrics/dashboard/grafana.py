@@ -166,9 +166,10 @@ def _defaults(panel: Panel) -> Json:
 
 
 def _thresholds(panel: Panel) -> Json:
-    steps: list[Json] = [{"color": "green", "value": None}]
+    below, above = ("green", "red") if panel.bad == "above" else ("red", "green")
+    steps: list[Json] = [{"color": below if panel.line is not None else "green", "value": None}]
     if panel.line is not None:
-        steps.append({"color": "red", "value": panel.line})
+        steps.append({"color": above, "value": panel.line})
     return {"mode": "absolute", "steps": steps}
 
 

@@ -21,7 +21,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel. `unit` is Grafana's unit id; `line` draws a threshold at that value."""
+    """One panel. `unit` is Grafana's unit id; `line` draws a threshold there, `bad` says on which side."""
 
     title: str
     description: str
@@ -30,6 +30,7 @@ class Panel:
     kind: Kind = "timeseries"
     width: int = 8
     line: float | None = None
+    bad: Literal["above", "below"] = "above"
     stacked: bool = False
     states: Sequence[tuple[float, str, str]] = ()
     """Value, text and colour of each state that a value may take."""

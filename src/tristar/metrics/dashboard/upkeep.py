@@ -69,6 +69,7 @@ MEMORY: Final = Row(
             "short",
             (Query(f"max by (job) (ailinux_memory_entries_total{{{HERE}}})", "{{job}}"),),
             line=10,
+            bad="below",
         ),
         Panel(
             "Operations",
