@@ -62,6 +62,8 @@ class Account(msgspec.Struct, array_like=True):
     auth_failure: str | None = None
     asked: str | None = None
     """The llm_id that the client named, where attempts were made."""
+    operation: str | None = None
+    """What was done with the memory."""
 
 
 class Exchange:
@@ -88,6 +90,7 @@ class Exchange:
         "log_level",
         "method",
         "model_asked",
+        "operation",
         "outcome",
         "prompt",
         "rejected_by",
@@ -146,6 +149,7 @@ class Exchange:
         self.rejected_by: str | None = None
         self.rejected_scope: str | None = None
         self.auth_failure: str | None = None
+        self.operation: str | None = None
         self.slot = -1
         self.closed = False
         self.status = 0
@@ -179,4 +183,5 @@ class Exchange:
             self.rejected_scope,
             self.auth_failure,
             self.model_asked if self.attempts else None,
+            self.operation,
         )

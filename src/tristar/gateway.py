@@ -13,11 +13,14 @@ from tristar.auth.gate import Gate
 from tristar.auth.keys import Keys
 from tristar.clock import Clock
 from tristar.corridor import Corridor, error_event
-from tristar.edge import admin, console, health, keys, memory, models
+from tristar.edge import admin, console, health, keys, models
 from tristar.edge.admin import Orders
 from tristar.edge.control import control_app
 from tristar.edge.front import Front, Scraper
 from tristar.edge.health import Dependency
+from tristar.edge.memory import mcp, rest
+from tristar.edge.memory.desk import Desk
+from tristar.edge.memory.tools import Toolbox
 from tristar.errors import Unavailable
 from tristar.host.hub import Hub
 from tristar.host.link import Link
@@ -116,6 +119,7 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(Unavailable):
             await self._gate.close()
+        await self._assistant.stop()
         await self._upstreams.close()
 
     def _front(self) -> Front:
@@ -131,6 +135,8 @@ class Gateway:
             clock=self._clock,
             error_event=error_event,
         )
+        desk = Desk(self._store, ties.ledger)
+        self._assistant = mcp.Assistant(__version__, Toolbox(desk))
         control = control_app(
             __version__,
             [
@@ -138,7 +144,8 @@ class Gateway:
                 health.router(self._dependencies, lambda: self.draining),
                 models.router(lambda: router.catalog, int(self._clock.time())),
                 admin.router(ties.orders, ties.ledger),
-                memory.router(self._store, ties.ledger),
+                rest.router(desk),
+                mcp.router(self._assistant),
                 keys.router(self._keys, ties.ledger),
             ],
         )

@@ -11,7 +11,8 @@ from tests.storage.routes import TRACE_ID, Control, control_of
 from tristar.auth.actor import ANONYMOUS, Actor
 from tristar.auth.scopes import expand
 from tristar.clock import ManualClock
-from tristar.edge import memory as routes
+from tristar.edge.memory import rest
+from tristar.edge.memory.desk import Desk
 from tristar.errors import NoRecord
 from tristar.memory.entry import content_hash
 from tristar.memory.opening import open_store
@@ -24,7 +25,7 @@ CANARY = "the launch code is 0000"
 @pytest.fixture
 def control(store: Store) -> Control:
     """The control routes with the memory, and what they record."""
-    return control_of(lambda events: routes.router(store, events))
+    return control_of(lambda events: rest.router(Desk(store, events)))
 
 
 async def add(control: Control, **fields: object) -> dict[str, Any]:
@@ -337,7 +338,7 @@ async def test_a_tenant_gets_404_for_the_entries_of_others(control: Control) -> 
 async def test_a_database_that_is_down_is_503_with_retry_after(tmp_path: Path, clock: ManualClock) -> None:
     """In the envelope, with no word about the database's address."""
     away = open_engine("postgresql://tristar@127.0.0.1:1/memory", tmp_path)
-    control = control_of(lambda events: routes.router(open_store(away, clock), events))
+    control = control_of(lambda events: rest.router(Desk(open_store(away, clock), events)))
     refused = await control.ask("GET", "/v1/memory")
     await away.close()
 

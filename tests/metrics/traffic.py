@@ -37,7 +37,7 @@ def play(books: Books) -> None:
     books.breaker_transition("fast", "closed")
     books.audit_committed(6, 0.0004)
     books.audit_lost(1)
-    books.memory_operation("search", 0.003)
+    books.count(account(endpoint="/v1/memory/search", action="request", operation="search"))
     books.event_loop_lag(0.002)
 
 

@@ -24,7 +24,7 @@ from tristar.metrics.family import Family, Frozen, as_client_metric
 from tristar.metrics.internals import Internals
 from tristar.metrics.labels import CAP, Vocabulary
 from tristar.metrics.llms import Llms, Pair
-from tristar.metrics.memories import MEMORY_ROUTES, Memories
+from tristar.metrics.memories import Memories
 from tristar.metrics.requests import Requests
 
 LLM_ENDPOINTS: Final = ("/v1/chat/completions", "/v1/chat")
@@ -87,7 +87,7 @@ class Books(Collector):
             self._requests.count(account)
             if account.attempts:
                 self._llms.count(account)
-            elif account.endpoint.startswith(MEMORY_ROUTES):
+            if account.operation is not None:
                 self._memories.count(account)
 
     def set_models(self, pairs: Iterable[Pair], llm_ids: Iterable[str] = ()) -> None:
@@ -111,11 +111,6 @@ class Books(Collector):
         """Enter records that will never be durable."""
         with self._lock:
             self._audits.lost(records)
-
-    def memory_operation(self, operation: str, seconds: float) -> None:
-        """Enter one operation on the memory that took `seconds`."""
-        with self._lock:
-            self._memories.operation(operation, seconds)
 
     def auth_failure(self, reason: str) -> None:
         """Enter a refused key that no account tells of; `Account.auth_failure` is entered by `count`."""
