@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CallToolResult, TextContent
 from tests.gateway.fixtures import StartGateway
 from tests.gateway.process import Gateway
 
@@ -32,6 +33,13 @@ async def call(client: Client, tool: str, **arguments: object) -> dict[str, Any]
     assert not told.is_error, told.content
     found: dict[str, Any] = told.structured_content
     return found
+
+
+def said(told: CallToolResult) -> str:
+    """The text of a result."""
+    (content,) = told.content
+    assert isinstance(content, TextContent)
+    return content.text
 
 
 def key_with(gateway: Gateway, *scopes: str, **limits: object) -> str:
@@ -111,7 +119,7 @@ async def test_a_fault_is_told_to_the_llm(gateway: StartGateway) -> None:
         ]
 
     assert all(each.is_error for each in told)
-    assert [each.content[0].text.partition(":")[0] for each in told] == [
+    assert [said(each).partition(":")[0] for each in told] == [
         "not_found",
         "invalid_request",
         "invalid_request",
@@ -119,7 +127,7 @@ async def test_a_fault_is_told_to_the_llm(gateway: StartGateway) -> None:
         "version_mismatch",
         "not_found",
     ]
-    assert "importance" in told[1].content[0].text
+    assert "importance" in said(told[1])
 
 
 async def test_a_key_has_the_tools_of_its_scopes_and_the_entries_of_its_projects(
@@ -139,8 +147,8 @@ async def test_a_key_has_the_tools_of_its_scopes_and_the_entries_of_its_projects
     nobody = running.request("POST", "/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
 
     assert names == ["memory_search", "memory_get"]
-    assert stored.content[0].text.startswith("insufficient_scope")
-    assert read.content[0].text.startswith("not_found")
+    assert said(stored).startswith("insufficient_scope")
+    assert said(read).startswith("not_found")
     assert found["data"] == []
     assert (nobody.status_code, nobody.json()["error"]["code"]) == (401, "invalid_api_key")
 
