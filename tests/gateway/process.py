@@ -209,6 +209,11 @@ class Gateway:
         """AUDIT_LOG_DIR."""
         return Path(self._env["AUDIT_LOG_DIR"])
 
+    @property
+    def data_folder(self) -> Path:
+        """TRISTAR_DATA_DIR."""
+        return Path(self._env["TRISTAR_DATA_DIR"])
+
     def records(self) -> list[Record]:
         """Its audit log now."""
         return read_records(self.audit_folder)

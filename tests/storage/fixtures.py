@@ -12,7 +12,7 @@ from tristar.clock import ManualClock
 from tristar.storage.engine import Database
 from tristar.storage.opening import open_engine
 
-__all__ = ["clock", "database", "make_database", "place", "postgres_server"]
+__all__ = ["clock", "database", "empty_postgres", "make_database", "place", "postgres_server"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,13 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     server: PostgresServer = request.getfixturevalue("postgres_server")
     await _empty(server.url_of())
     return Place(server.url_of(), tmp_path / "data")
+
+
+@pytest.fixture
+async def empty_postgres(postgres_server: PostgresServer) -> str:
+    """The URL of an empty PostgreSQL database."""
+    await _empty(postgres_server.url_of())
+    return postgres_server.url_of()
 
 
 async def _empty(url: str) -> None:

@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 
 @contextmanager
@@ -24,7 +32,15 @@ def count_progress(label: str) -> Iterator[Callable[[int], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
-def _bar(*columns: BarColumn | DownloadColumn | TextColumn | TimeElapsedColumn) -> Progress:
+@contextmanager
+def row_progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is told rows done and rows in all."""
+    with _bar(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as bar:
+        task = bar.add_task(label)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
     console = Console(stderr=True)
     shown = sys.stderr.isatty()
     return Progress(

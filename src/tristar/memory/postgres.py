@@ -1,12 +1,14 @@
 """The word index of PostgreSQL: a tsvector with a GIN index, ranked by cover density."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
     Float,
+    Row,
     Text,
     bindparam,
     cast,
@@ -19,7 +21,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, insert
 
 from tristar.clock import Clock
 from tristar.memory.sql import SqlStore
-from tristar.memory.words import Phrase
+from tristar.memory.words import Phrase, split
 from tristar.storage.engine import Database
 
 _LENGTH_NORMALISED = 1
@@ -29,6 +31,11 @@ _LENGTH_NORMALISED = 1
 def store(database: Database, clock: Clock) -> SqlStore:
     """The memory in this PostgreSQL database."""
     return SqlStore(database, Tsvector(), clock)
+
+
+def index_row(connection: Connection, row: Row[Any]) -> None:
+    """Put the words of a moved entry, a row of `memory_entries`, into the index."""
+    Tsvector().put(connection, row.seq, split(" ".join((row.content, *row.tags))), known=False)
 
 
 class Tsvector:
