@@ -16,7 +16,7 @@ import msgspec
 from tristar.auth.actor import Actor
 from tristar.clock import Clock
 from tristar.errors import Forbidden, GatewayError, NoRecord, UpstreamFailed
-from tristar.exchange import Exchange
+from tristar.exchange import WORDS_KEPT, Exchange, strictest
 from tristar.ledger import Ledger
 from tristar.limits.allowance import Subject
 from tristar.limits.headers import rate_limit_headers
@@ -108,6 +108,9 @@ class Corridor:
         exchange.prompt = call.prompt
         exchange.streamed = call.stream
         route = self._route(call, asked.actor)
+        exchange.prompt_policy = strictest([asked.actor.prompt_policy, *[llm.prompts for llm in route]])
+        if call.stream and exchange.prompt_policy in WORDS_KEPT:
+            exchange.answer_calls = []
         self._ledger.check()
         errand = Errand(
             exchange, call, reply.departure, asked.deadline, exchange.started, asked.upstream_headers
@@ -190,11 +193,17 @@ class Corridor:
         except UpstreamFailed as failure:
             if held is not None:
                 held.clear()
+                (errand.exchange.answer_calls or []).clear()
+            else:
+                _note_answer(stream, errand)
             return failure
         except BaseException:
             self._relay.cancel(stream, errand)
+            if held is None:
+                _note_answer(stream, errand)
             raise
         self._relay.finish(stream, errand)
+        _note_answer(stream, errand)
         return None
 
     async def _guard(self, stream: LiveStream, errand: Errand, sending: Awaitable[None]) -> None:
@@ -232,6 +241,12 @@ class Corridor:
         except NoRecord as error:
             told = error
         await reply.end(self._error_event(told))
+
+
+def _note_answer(stream: LiveStream, errand: Errand) -> None:
+    """The text of the answer so far, once for each llm that gave a part of it; tool calls are apart."""
+    text = errand.sent + "".join(stream.texts)[stream.skipped_chars :]
+    errand.exchange.answer = text.encode(errors="replace")
 
 
 def with_limits(headers: Headers, key: Share, llm: Share) -> Headers:

@@ -5,14 +5,21 @@ exchange: the metrics through `Account`, the audit log through the exchange itse
 """
 
 import os
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal, get_args
 
 import msgspec
 
 AttemptStatus = Literal["success", "error", "timeout", "rate_limited", "cancelled"]
 TokenSource = Literal["provider", "estimated", "none"]
 Outcome = Literal["success", "refused", "error", "cancelled", "orphaned"]
+PromptPolicy = Literal["none", "metadata", "redacted", "full"]
+"""What the audit log keeps of prompts and answers, the strictest first: nothing, sizes and fingerprints, the
+words without what identifies a person, the words. Credentials stay out of it under every policy."""
+
+PROMPT_POLICIES: tuple[PromptPolicy, ...] = get_args(PromptPolicy)
+WORDS_KEPT: frozenset[PromptPolicy] = frozenset({"redacted", "full"})
+_RANK = {policy: rank for rank, policy in enumerate(PROMPT_POLICIES)}
 
 
 class Attempt(msgspec.Struct, array_like=True):
@@ -47,6 +54,15 @@ class Attempt(msgspec.Struct, array_like=True):
     reached."""
 
 
+def strictest(policies: "Iterable[PromptPolicy | None]") -> PromptPolicy:
+    """The strictest of those that are set; `metadata` where none is."""
+    found: PromptPolicy | None = None
+    for policy in policies:
+        if policy is not None and (found is None or _RANK[policy] < _RANK[found]):
+            found = policy
+    return found or "metadata"
+
+
 class Account(msgspec.Struct, array_like=True):
     """What the metrics need of a closed exchange, in a form that crosses processes."""
 
@@ -76,6 +92,7 @@ class Exchange:
         "action",
         "actor",
         "answer",
+        "answer_calls",
         "attempts",
         "audited",
         "auth_failure",
@@ -93,6 +110,7 @@ class Exchange:
         "operation",
         "outcome",
         "prompt",
+        "prompt_policy",
         "rejected_by",
         "rejected_scope",
         "request_id",
@@ -145,6 +163,8 @@ class Exchange:
         self.finish_reason: str | None = None
         self.prompt: bytes | None = None
         self.answer: bytes | None = None
+        self.answer_calls: list[bytes] | None = None
+        self.prompt_policy: PromptPolicy = "metadata"
         self.details: dict[str, object] | None = None
         self.rejected_by: str | None = None
         self.rejected_scope: str | None = None

@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.audit.specimens import exchange, line, scribe
 
+from tristar.audit import redact
 from tristar.audit.redact import MARK, names_secret, number, text
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA75cANARY\nabc\n-----END RSA PRIVATE KEY-----"
@@ -248,3 +249,30 @@ def test_no_canary_of_a_request_reaches_its_record() -> None:
     told.attempts[0].model_answered = "sk-hunter2CANARY"
 
     assert b"CANARY" not in line(scribe().from_exchange(told))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "anna.b+x@mail.example.org",
+        "192.0.2.7",
+        "2001:db8:0:0:1:0:0:1",
+        "+4915112345679",
+        "+49 151 1234-5678",
+        "030 / 123 45 67",
+        "(030) 1234567",
+    ],
+)
+def test_personal_also_takes_what_identifies_a_person(value: str) -> None:
+    """Mail addresses, IP addresses, telephone numbers; the words around them stay."""
+    assert redact.personal(f"tell {value}, please") == f"tell {redact.MARK}, please"
+    assert redact.text(f"tell {value}, please") == f"tell {value}, please"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["version 1.2.3", "at 12:30:15", "2026-01-31", "10 of 12", "a@b", "0.5 + 0.25", "x = 1000000", "1,024.5"],
+)
+def test_personal_leaves_plain_numbers_alone(value: str) -> None:
+    """Times, versions, dates and sums are no telephone numbers."""
+    assert redact.personal(value) == value

@@ -12,7 +12,7 @@ import itertools
 import math
 import pathlib
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -29,14 +29,14 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _VERBATIM = (dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID, pathlib.PurePath)
 
 
-def text(value: object, limit_chars: int) -> str:
+def text(value: object, limit_chars: int, clean: Callable[[str], str] = redact.text) -> str:
     """The value as redacted text of at most `limit_chars` characters and a mark where it was cut.
 
     Lone surrogates become `\\udXXX`, spelled out. Never raises.
     """
     raw = _spell(value)
     total = len(raw)
-    shown = redact.text(_encodable(raw[: limit_chars + redact.LONGEST_SECRET_CHARS]))
+    shown = clean(_encodable(raw[: limit_chars + redact.LONGEST_SECRET_CHARS]))
     if total <= limit_chars + redact.LONGEST_SECRET_CHARS and len(shown) <= limit_chars:
         return shown
     return f"{shown[:limit_chars]}…[of {total} characters]"
@@ -55,12 +55,33 @@ def mapping(details: object, budget_chars: int) -> dict[str, object]:
     return shown
 
 
+def newest(values: Sequence[object], budget_chars: int, clean: Callable[[str], str]) -> list[object]:
+    """The last of these values that fit into about so many characters, plain, in their order.
+
+    What was left out before them is counted in a first element, `{CUT_KEY: count}`.
+    """
+    walk, kept = _Walk(budget_chars, budget_chars, clean), list[object]()
+    for value in reversed(values):
+        if walk.left <= 0:
+            break
+        kept.append(walk.value(value, 0))
+    if len(kept) < len(values):
+        kept.append({CUT_KEY: len(values) - len(kept)})
+    return kept[::-1]
+
+
 class _Walk:
     """One pass over one value, with what may still be spent on it."""
 
-    def __init__(self, budget_chars: int) -> None:
+    def __init__(
+        self,
+        budget_chars: int,
+        limit_chars: int | None = None,
+        clean: Callable[[str], str] = redact.text,
+    ) -> None:
         self.left = budget_chars
-        self.limit_chars = max(64, budget_chars // 4)
+        self.limit_chars = max(64, budget_chars // 4) if limit_chars is None else limit_chars
+        self._clean = clean
         self.cut = False
         self._path: set[int] = set()
 
@@ -118,7 +139,7 @@ class _Walk:
         return plain
 
     def _key(self, key: object, taken: dict[str, object]) -> str:
-        name = text(key, _KEY_CHARS)
+        name = text(key, _KEY_CHARS, self._clean)
         self.left -= len(name)
         if name not in taken:
             return name
@@ -145,7 +166,7 @@ class _Walk:
 
     def _text(self, value: object) -> str:
         limit_chars = max(0, min(self.limit_chars, self.left))
-        shown = text(value, limit_chars)
+        shown = text(value, limit_chars, self._clean)
         self.left -= len(shown)
         self.cut = self.cut or len(shown) > limit_chars
         return shown

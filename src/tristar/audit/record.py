@@ -15,6 +15,7 @@ from typing import Literal, TypeVar, get_args
 import msgspec
 
 from tristar.audit import plain
+from tristar.audit.content import words
 from tristar.audit.draft import Draft
 from tristar.clock import Clock
 from tristar.exchange import Attempt, Exchange, TokenSource
@@ -175,8 +176,8 @@ class Scribe:
     def from_exchange(self, exchange: Exchange) -> Draft:
         """The one terminal record of a closed exchange, stamped with the time of its end.
 
-        `prompt` and `answer` leave only sizes and fingerprints. Never raises for what a client
-        or an upstream sent.
+        Of `prompt` and `answer` it keeps what the exchange's policy says: nothing, sizes and fingerprints,
+        or also the words. Never raises for what a client or an upstream sent.
         """
         head = _Head(
             timestamp(exchange.started_at + exchange.duration_s),
@@ -261,6 +262,8 @@ class Scribe:
         if exchange.action != "llm_call":
             return {"method": exchange.method} | more
         call = self._call(exchange)
+        if exchange.prompt_policy != "metadata":
+            more |= words(exchange)
         return msgspec.to_builtins(call) | more if more else call
 
     def _call(self, exchange: Exchange) -> _Call:
@@ -279,8 +282,8 @@ class Scribe:
             _first_token_ms(attempts),
             _finish(exchange.finish_reason),
             exchange.streamed,
-            *self._fingerprint(exchange.prompt),
-            *self._fingerprint(exchange.answer),
+            *self._fingerprint(exchange.prompt if exchange.prompt_policy != "none" else None),
+            *self._fingerprint(exchange.answer if exchange.prompt_policy != "none" else None),
         )
 
 

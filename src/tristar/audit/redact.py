@@ -116,6 +116,19 @@ _IBAN = re.compile(
 )
 
 
+_MAIL = re.compile(
+    r"(?<![\w.+\-])[\w.+\-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9\-]{0,62}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z])"
+)
+_ADDRESSES = (
+    re.compile(r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w.]?[0-9])"),
+    re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:{1,2}){3,7}[0-9a-fA-F]{1,4}(?!\w)"),
+)
+_PHONES = (
+    re.compile(r"(?<![\w+])\+[1-9][0-9]{7,14}(?!\w)"),
+    re.compile(r"(?<![\w+])(?:\+|0|\(0)[0-9]{1,6}\)?(?:[ ()/.\-]{1,2}[0-9]{2,9}){1,7}(?!\w)"),
+)
+
+
 def names_secret(key: str) -> bool:
     """Whether a field of this name holds a secret, whatever its value.
 
@@ -138,6 +151,19 @@ def text(value: str) -> str:
     if "=" in value or ":" in value or "," in value:
         value = _applied(_ASSIGNMENTS, value, lowered)
     return _numbers(value)
+
+
+def personal(value: str) -> str:
+    """As `text`, and what identifies a person goes too: mail addresses, telephone numbers, IP addresses.
+
+    What cannot be told from other words, a name say, stays.
+    """
+    value = text(value)
+    if "@" in value:
+        value = _MAIL.sub(MARK, value)
+    for pattern in (*_ADDRESSES, *_PHONES):
+        value = pattern.sub(MARK, value)
+    return value
 
 
 def number(value: int) -> int | str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tristar.auth.scopes import ALL_SCOPES, Scope
+from tristar.exchange import PromptPolicy
 
 ANONYMOUS_ID = "anonymous"
 BOOTSTRAP_ID = "bootstrap"
@@ -30,7 +31,7 @@ class Actor:
     """One key, or nobody in particular; shared between requests and never changed.
 
     `key_id` is `anonymous`, `bootstrap` or the key's id. `llms` and `projects` of None mean all;
-    an llm may also be named as `provider/*`.
+    an llm may also be named as `provider/*`. `prompt_policy` of None leaves it to the llms.
     """
 
     key_id: str
@@ -39,6 +40,7 @@ class Actor:
     llms: frozenset[str] | None = None
     projects: frozenset[str] | None = None
     limits: Limits = NO_LIMITS
+    prompt_policy: PromptPolicy | None = None
 
     def allows(self, scope: Scope) -> bool:
         """Whether the actor has this scope, itself or implied."""

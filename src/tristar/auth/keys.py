@@ -17,6 +17,7 @@ from tristar.auth.actor import Limits
 from tristar.auth.scopes import Scope
 from tristar.clock import Clock
 from tristar.errors import BadRequest, NotFound
+from tristar.exchange import PromptPolicy
 from tristar.storage.engine import Database
 from tristar.storage.schema import key_revision, keys
 
@@ -36,6 +37,7 @@ class NewKey:
     projects: tuple[str, ...] | None = None
     limits: Limits = field(default_factory=Limits)
     expires_at: float | None = None
+    prompt_policy: PromptPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class StoredKey:
     revoked_at: float | None
     last_used_at: float | None
     revision: int
+    prompt_policy: PromptPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ def _row(new: NewKey, secret: str, created_by: str, now_us: int) -> dict[str, An
         "budget_day_microusd": new.limits.budget_day_microusd,
         "budget_month_microusd": new.limits.budget_month_microusd,
         "allow_unpriced": new.limits.allow_unpriced,
+        "prompt_policy": new.prompt_policy,
         "created_at": now_us,
         "created_by": created_by,
         "expires_at": None if new.expires_at is None else _us(new.expires_at),
@@ -262,6 +266,7 @@ def _stored_from(row: Mapping[Any, Any]) -> StoredKey:
         revoked_at=_seconds(row["revoked_at"]),
         last_used_at=_seconds(row["last_used_at"]),
         revision=row["revision"],
+        prompt_policy=row["prompt_policy"],
     )
 
 

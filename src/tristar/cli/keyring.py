@@ -108,6 +108,7 @@ def _trail(key: StoredKey) -> dict[str, object]:
         "name": key.name,
         "scopes": list(key.scopes),
         "expires_at": moment(key.expires_at),
+        "prompt_policy": key.prompt_policy,
     }
 
 
@@ -119,6 +120,7 @@ def outline(key: StoredKey) -> dict[str, object]:
         "hint": key.hint,
         "scopes": key.scopes,
         "llms": key.llms,
+        "prompt_policy": key.prompt_policy,
         "created_at": moment(key.created_at),
         "created_by": key.created_by,
         "expires_at": moment(key.expires_at),

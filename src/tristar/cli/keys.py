@@ -12,6 +12,7 @@ from tristar.cli.moments import future
 from tristar.cli.recording import Recorder, refuse_stranger
 from tristar.cli.terminal import print_json
 from tristar.clock import SystemClock
+from tristar.exchange import PROMPT_POLICIES, PromptPolicy
 from tristar.settings import Settings
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -34,6 +35,14 @@ def create(
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="T", help="When it ends: 90d, or 2027-01-31.")
     ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts",
+            metavar="P",
+            help=f"Its prompts in the audit log: {', '.join(PROMPT_POLICIES)}. Default: as the llm.",
+        ),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,6 +58,7 @@ def create(
             scopes=parse(scope or ["chat"]),
             llms=tuple(_name(each, "--llm") for each in llm) if llm else None,
             expires_at=ends.timestamp() if ends else None,
+            prompt_policy=_policy(prompts),
         )
         made = keyring.make(settings, _recorder(settings), new)
     if as_json:
@@ -114,6 +124,15 @@ def revoke(
 def _recorder(settings: Settings) -> Recorder:
     refuse_stranger(settings.audit.dir)
     return Recorder(settings, make=True)
+
+
+def _policy(text: str | None) -> PromptPolicy | None:
+    for policy in PROMPT_POLICIES:
+        if text == policy:
+            return policy
+    if text is None:
+        return None
+    raise Misused(f"--prompts = {text[:80]!r}: use one of {', '.join(PROMPT_POLICIES)}.")
 
 
 def _name(text: str, flag: str) -> str:

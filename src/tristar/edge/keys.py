@@ -12,7 +12,7 @@ from tristar.auth.keys import Keys, NewKey, StoredKey
 from tristar.auth.scopes import Scope, expand, parse
 from tristar.edge.access import Events, exchange, refusals, requires
 from tristar.errors import BadRequest, Forbidden
-from tristar.exchange import Exchange
+from tristar.exchange import Exchange, PromptPolicy
 
 _COUNT_LIMIT = 10**12
 _USD_LIMIT = 10**9
@@ -43,6 +43,10 @@ class KeyRequest(BaseModel):
         default=False, strict=True, description="Under a budget: llms without a price too."
     )
     expires_at: AwareDatetime | None = None
+    prompt_policy: PromptPolicy | None = Field(
+        default=None,
+        description="What the audit log keeps of its prompts; the strictest of this and the llms' wins.",
+    )
 
 
 class KeyOut(BaseModel):
@@ -60,6 +64,7 @@ class KeyOut(BaseModel):
     budget_usd_per_day: float | None
     budget_usd_per_month: float | None
     allow_unpriced: bool
+    prompt_policy: PromptPolicy | None
     created_at: datetime
     created_by: str
     expires_at: datetime | None
@@ -156,6 +161,7 @@ def _new_key(body: KeyRequest) -> NewKey:
             allow_unpriced=body.allow_unpriced,
         ),
         expires_at=None if body.expires_at is None else body.expires_at.timestamp(),
+        prompt_policy=body.prompt_policy,
     )
 
 
@@ -166,6 +172,7 @@ def _trail(key: StoredKey) -> dict[str, object]:
         "name": key.name,
         "scopes": list(key.scopes),
         "expires_at": _moment(key.expires_at),
+        "prompt_policy": key.prompt_policy,
     }
 
 
@@ -184,6 +191,7 @@ def _shown(key: StoredKey) -> dict[str, object]:
         "budget_usd_per_day": _usd(limits.budget_day_microusd),
         "budget_usd_per_month": _usd(limits.budget_month_microusd),
         "allow_unpriced": limits.allow_unpriced,
+        "prompt_policy": key.prompt_policy,
         "created_at": _moment(key.created_at),
         "created_by": key.created_by,
         "expires_at": _moment(key.expires_at),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from tristar.audit import redact
 from tristar.errors import TriStarError, Unavailable
 from tristar.exchange import Exchange
 
@@ -78,7 +79,7 @@ class SlotTable:
             exchange.trace_id,
             exchange.action,
             exchange.method,
-            exchange.resource[:RESOURCE_LIMIT],
+            _resource(exchange),
             exchange.endpoint,
             exchange.started_at,
             exchange.ip_address,
@@ -143,6 +144,12 @@ class SlotReader:
     def close(self) -> None:
         """Let go of the file."""
         self._map.close()
+
+
+def _resource(exchange: Exchange) -> str:
+    """The path as a record would have it: clients write what they like into one."""
+    resource = exchange.resource
+    return resource if resource == exchange.endpoint else redact.text(resource)[:RESOURCE_LIMIT]
 
 
 def _header(slots: int) -> bytes:

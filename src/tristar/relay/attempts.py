@@ -311,6 +311,7 @@ class Relay:
             limit=limit,
             skip="" if errand.prefill else errand.sent,
             tokens_before=_tokens_of(errand.exchange.attempts[:-1]),
+            calls=errand.exchange.answer_calls,
         )
         try:
             await stream.open(started)

@@ -19,6 +19,9 @@ from tristar.routing.catalog import Llm
 SILENT_END_S = 0.5
 """How long a finished stream may withhold its `[DONE]` before it is supplied."""
 
+MAX_CALL_PIECES = 4096
+"""So many pieces of tool calls are kept for the audit log, where it wants them; what follows is left out."""
+
 
 class LiveStream:
     """The events of one attempt's stream, as bytes ready for the client.
@@ -42,6 +45,7 @@ class LiveStream:
         limit: float,
         skip: str = "",
         tokens_before: tuple[int, int] = (0, 0),
+        calls: list[bytes] | None = None,
     ) -> None:
         self.llm = llm
         self.attempt = attempt
@@ -55,6 +59,8 @@ class LiveStream:
         self.tokens_before = tokens_before
         self.skipped_chars = len(skip)
         """How much of `texts` the client has from before."""
+        self.calls = calls
+        """Where the pieces of tool calls are kept; None: they are not."""
         self._skip = skip
         self._response = response
         self._departure = departure
@@ -197,6 +203,8 @@ class LiveStream:
                 self._has_output = True
                 self.resumable = False
                 self.output_chars += len(delta.text())
+                if self.calls is not None and len(self.calls) < MAX_CALL_PIECES:
+                    self.calls.append(bytes(delta.tool_calls))
         if choice.finish_reason is not None:
             self._has_output = True
             self.finish_reason = choice.finish_reason

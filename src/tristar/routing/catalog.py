@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tristar.errors import ModelNotFound
+from tristar.exchange import PromptPolicy
 
 Dialect = Literal["openai", "anthropic", "gemini", "echo"]
 StreamGuarantee = Literal["live", "whole"]
@@ -49,6 +50,7 @@ class Llm:
     context_tokens: int | None = None
     prefill: bool = False
     stream_guarantee: StreamGuarantee = "live"
+    prompts: PromptPolicy | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     max_concurrent: int | None = None

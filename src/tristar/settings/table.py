@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Final
 
+from tristar.exchange import PROMPT_POLICIES
 from tristar.metrics.llms import LLM_BOUNDS_S
 from tristar.providers.registry import DIALECTS
 from tristar.routing.catalog import BreakerPolicy, Llm, Provider
@@ -278,6 +279,15 @@ LLM: Final[Sequence[Row]] = (
         "stream_guarantee",
         choice("live", "whole"),
         "whole: output is held back until the answer is complete",
+    ),
+    Row(
+        "prompts",
+        Llm,
+        "prompts",
+        choice(*PROMPT_POLICIES),
+        "what the audit log keeps of prompts and answers; the strictest of this, the route's other llms "
+        "and the key wins",
+        default_text='`"metadata"`',
     ),
     Row("requests_per_minute", Llm, "requests_per_minute", Whole(1, _PLENTY), "for all callers together"),
     Row(

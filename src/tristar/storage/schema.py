@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The revision that this code works with; a test holds it equal to the newest migration."""
 
 metadata = MetaData(
@@ -61,6 +61,7 @@ keys = Table(
     Column("budget_day_microusd", BigInteger),
     Column("budget_month_microusd", BigInteger),
     Column("allow_unpriced", Boolean, nullable=False),
+    Column("prompt_policy", Text),
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("expires_at", BigInteger),
