@@ -123,10 +123,7 @@ _ADDRESSES = (
     re.compile(r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w.]?[0-9])"),
     re.compile(r"(?<![\w:])(?:[0-9a-fA-F]{1,4}:{1,2}){3,7}[0-9a-fA-F]{1,4}(?!\w)"),
 )
-_PHONES = (
-    re.compile(r"(?<![\w+])\+[1-9][0-9]{7,14}(?!\w)"),
-    re.compile(r"(?<![\w+])(?:\+|0|\(0)[0-9]{1,6}\)?(?:[ ()/.\-]{1,2}[0-9]{2,9}){1,7}(?!\w)"),
-)
+_PHONE = re.compile(r"(?<![\w+.\-])(?:\+|0|\(0)[0-9]{1,14}\)?(?:[ ()/.\-]{1,3}[0-9]{2,9}){0,7}(?!\w)")
 
 
 def names_secret(key: str) -> bool:
@@ -161,9 +158,9 @@ def personal(value: str) -> str:
     value = text(value)
     if "@" in value:
         value = _MAIL.sub(MARK, value)
-    for pattern in (*_ADDRESSES, *_PHONES):
+    for pattern in _ADDRESSES:
         value = pattern.sub(MARK, value)
-    return value
+    return _PHONE.sub(_if(_is_phone), value)
 
 
 def number(value: int) -> int | str:
@@ -205,6 +202,11 @@ def _is_card(value: str) -> bool:
         return False
     doubled = sum(sum(divmod(digit * 2, 10)) for digit in digits[-2::-2])
     return (sum(digits[-1::-2]) + doubled) % 10 == 0
+
+
+def _is_phone(value: str) -> bool:
+    """Seven to fifteen digits (ITU-T E.164), and more than digits alone."""
+    return 7 <= sum(char.isdigit() for char in value) <= 15 and not value.isdigit()
 
 
 def _is_iban(value: str) -> bool:
