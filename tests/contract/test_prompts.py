@@ -235,7 +235,10 @@ def everything_written(folder: Path) -> list[bytes]:
     """The content of every file below, compressed ones unpacked; never an empty list's less than two."""
     found = [b""]
     for path in sorted(each for each in folder.rglob("*") if each.is_file()):
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # an incomplete tile, outgrown meanwhile
+            continue
         if path.suffix == ".zst":
             content = zstandard.ZstdDecompressor().stream_reader(content).read()
         found.append(gzip.decompress(content) if path.suffix == ".gz" else content)
