@@ -7,7 +7,7 @@ Each takes an empty folder and returns what it tried and what was not as promise
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.audit.trials import tampering
+from tests.audit.trials import crowd, tampering
 from tests.audit.trials.outcome import Outcome
 
 Trial = Callable[[Path], Outcome]
@@ -32,7 +32,17 @@ def _rewriting(folder: Path) -> Outcome:
     return tampering.rehashed(bench, 300).joined(tampering.set_back(bench, 40))
 
 
+def _crowd(folder: Path) -> Outcome:
+    return crowd.together(folder / "log", processes=4, each=25_000, lanes=50, segment_bytes=1_000_000)
+
+
+def _kills(folder: Path) -> Outcome:
+    return crowd.kills(folder / "log", amount=1_000, segment_bytes=1_000_000)
+
+
 TRIALS: Mapping[str, Trial] = {
+    "audit-crowd": _crowd,
+    "audit-kills": _kills,
     "audit-flips": _flips,
     "audit-truncations": _truncations,
     "audit-lines": _lines,

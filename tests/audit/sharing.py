@@ -1,12 +1,10 @@
-"""A process that appends to a shared log through the library.
-
-Run as `python -m tests.audit.sharing ROOT NAME COUNT [CONCURRENT]`: every acknowledged event id goes to
-standard output once it is acknowledged.
-"""
+"""What a process does that appends to a shared log through the library."""
 
 import asyncio
+import contextlib
+import itertools
 import os
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.audit.bench import Own, draft
@@ -15,15 +13,18 @@ from tristar.audit.access import AuditAccess
 from tristar.audit.signing import Signer
 from tristar.audit.writer import WriterOptions
 from tristar.clock import SystemClock
+from tristar.errors import AuditUnavailable
+
+ENDLESS = -1
 
 
-def access_to(root: Path, seed: str, *, timeout_s: float = 20.0) -> AuditAccess:
+def access_to(root: Path, seed: str, *, timeout_s: float = 20.0, segment_bytes: int = 100_000) -> AuditAccess:
     """The library's way to the log under this root."""
     clock = SystemClock()
     return AuditAccess(
         root / "audit",
         options=WriterOptions(
-            max_segment_bytes=100_000, publish_s=0.05, retention_days=36_500, reserve_bytes=4096
+            max_segment_bytes=segment_bytes, publish_s=0.05, retention_days=36_500, reserve_bytes=4096
         ),
         signer=lambda: Signer.load_or_create(root / "data", name="tristar-audit/test/00000001"),
         clock=clock,
@@ -32,20 +33,22 @@ def access_to(root: Path, seed: str, *, timeout_s: float = 20.0) -> AuditAccess:
     )
 
 
-async def _lane(access: AuditAccess, names: list[str]) -> None:
+async def _lane(access: AuditAccess, names: Iterable[str], told: int) -> None:
     for name in names:
-        await access.append(draft(name, details={"pad": "x" * 200}))
-        os.write(1, f"{name}\n".encode())
+        with contextlib.suppress(AuditUnavailable):  # nobody was told, so nothing is promised
+            await access.append(draft(name, details={"pad": "x" * 200}))
+            os.write(told, f"{name}\n".encode())
 
 
-async def main() -> None:
-    """Append so many records, so many at a time."""
-    root, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    lanes = int(sys.argv[4]) if len(sys.argv) > 4 else 10
-    names = [f"{name}-{number}" for number in range(count)]
-    access = access_to(root, name)
-    await asyncio.gather(*(_lane(access, names[lane::lanes]) for lane in range(lanes)))
+async def append_all(access: AuditAccess, name: str, count: int, lanes: int, told: int) -> None:
+    """Append `<name>-0`, `<name>-1`, … (`ENDLESS`: until killed), so many lanes at once.
 
+    Each lane takes every so manieth number, one after the other. `told` is where the acknowledged go.
+    """
 
-if __name__ == "__main__":
-    asyncio.run(main())
+    def numbers(lane: int) -> Iterable[int]:
+        return itertools.count(lane, lanes) if count == ENDLESS else range(lane, count, lanes)
+
+    await asyncio.gather(
+        *(_lane(access, (f"{name}-{number}" for number in numbers(lane)), told) for lane in range(lanes))
+    )

@@ -2,11 +2,7 @@
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 import threading
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,65 +12,6 @@ from tests.audit.sharing import access_to
 from tristar.audit.access import handover
 from tristar.audit.listener import AuditSocket
 from tristar.audit.writer import WriterBusy
-
-_ROOT = Path(__file__).parents[2]
-
-
-def _start(root: Path, name: str, count: int, lanes: int = 10) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.audit.sharing", str(root), name, str(count), str(lanes)],
-        cwd=_ROOT,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": f"{_ROOT}:{_ROOT / 'src'}"},
-    )
-
-
-def _told(process: subprocess.Popen[bytes]) -> list[str]:
-    with process:
-        assert process.stdout is not None
-        return process.stdout.read().decode().splitlines()
-
-
-def _check(bench: Bench, acknowledged: list[str]) -> Counter[str]:
-    """Every acknowledged record once, no number missing, nothing twice."""
-    bench.open().close()
-    found = Counter(str(record["event_id"]) for record in bench.records())
-    assert [name for name in acknowledged if found[name] != 1] == []
-    assert max(found.values()) == 1
-    assert [record["seq"] for record in bench.records()] == list(range(found.total()))
-    return found
-
-
-def test_four_processes_lose_and_double_nothing_over_many_rotations(tmp_path: Path) -> None:
-    """Four processes with 2,500 records each give exactly 10,000, whoever of them writes."""
-    processes = [_start(tmp_path, f"p{number}", 2_500, 50) for number in range(4)]
-    acknowledged = [name for process in processes for name in _told(process)]
-
-    found = _check(Bench(tmp_path), acknowledged)
-
-    assert len(acknowledged) == 10_000
-    assert sum(not name.startswith("own-") for name in found) == 10_000
-    assert len(list((tmp_path / "audit/segments").iterdir())) > 20
-
-
-def test_the_next_process_takes_over_from_a_killed_writer(tmp_path: Path) -> None:
-    """The holder is killed again and again; the others go on, and no acknowledged record is lost or
-    doubled."""
-    processes = [_start(tmp_path, f"p{number}", 1_500) for number in range(5)]
-    survivor, acknowledged = processes[-1], []
-    for process in processes[:-1]:
-        assert process.stdout is not None
-        told = process.stdout.read(2_000)
-        process.send_signal(signal.SIGKILL)
-        acknowledged += (told + process.stdout.read()).decode().splitlines()
-        process.stdout.close()
-        process.wait()
-    last = _told(survivor)
-
-    _check(Bench(tmp_path), acknowledged + last)
-
-    assert survivor.returncode == 0
-    assert len(last) == 1_500
 
 
 async def test_a_path_of_any_length_will_do(tmp_path: Path) -> None:
