@@ -7,7 +7,7 @@ Each takes an empty folder and returns what it tried and what was not as promise
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.audit.trials import crowd, tampering
+from tests.audit.trials import crowd, replay, tampering, tracing
 from tests.audit.trials.outcome import Outcome
 
 Trial = Callable[[Path], Outcome]
@@ -40,9 +40,24 @@ def _kills(folder: Path) -> Outcome:
     return crowd.kills(folder / "log", amount=1_000, segment_bytes=1_000_000)
 
 
+def _order(folder: Path) -> Outcome:
+    return tracing.order(folder / "log")
+
+
+def _faults(folder: Path) -> Outcome:
+    return tracing.injected(folder)
+
+
+def _cuts(folder: Path) -> Outcome:
+    return replay.cuts(folder, states=3, records=60)
+
+
 TRIALS: Mapping[str, Trial] = {
     "audit-crowd": _crowd,
     "audit-kills": _kills,
+    "audit-order": _order,
+    "audit-faults": _faults,
+    "audit-cuts": _cuts,
     "audit-flips": _flips,
     "audit-truncations": _truncations,
     "audit-lines": _lines,

@@ -1,5 +1,6 @@
 """The few system calls by which the log reaches the disk: one place to watch them, and to make them fail."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -58,11 +59,19 @@ class Disk:
         finally:
             os.close(descriptor)
 
-    def make_directory(self, path: Path) -> None:
-        """Make a directory, 0700, with its parents, 0700 too; no error if it is there."""
+    def make_directory(self, path: Path, *, durable: bool = True) -> None:
+        """Make a directory, 0700, with its parents, 0700 too; no error if it is there.
+
+        `durable`: its name survives a power cut, once this returns, also where an earlier process made it.
+        """
         if not path.parent.is_dir():
-            self.make_directory(path.parent)
+            self.make_directory(path.parent, durable=durable)
         path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        if durable:
+            with contextlib.suppress(
+                PermissionError
+            ):  # a parent that we may not read has been there before us
+                self.sync_directory(path.parent)
 
     def write_whole(self, descriptor: int, data: bytes, offset: int = 0) -> None:
         """Write all of the data at the offset."""

@@ -163,6 +163,7 @@ class Keeper:
                 self._tiles.assume(self._start.size)
             else:
                 self._rebuild()
+        self._tiles.take_over()
         self._tiles_ready = True
 
     def _loaded(self) -> bool:

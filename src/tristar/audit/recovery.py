@@ -118,10 +118,11 @@ def read_rotations(directory: Path) -> list[Rotation]:
 
 
 def make_directories(disk: Disk, directory: Path) -> None:
-    """Make the log's folders."""
+    """Make the log's folders; their names are durable once this returns."""
     disk.make_directory(directory)
     for name in DIRECTORIES:
-        disk.make_directory(directory / name)
+        disk.make_directory(directory / name, durable=False)
+    disk.sync_directory(directory)
 
 
 def recover(disk: Disk, directory: Path, signer: Signer, now: Callable[[], float]) -> Recovered:

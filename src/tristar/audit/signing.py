@@ -20,6 +20,7 @@ from typing import Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from tristar.audit.disk import Disk
 from tristar.errors import TriStarError
 
 KEY_FILE = "audit-signing.key"
@@ -184,8 +185,8 @@ class Signer:
         The public key is written beside it as `audit-signing.vkey`. Raises KeyInvalid, OSError.
         """
         path = data_dir / KEY_FILE
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
+            Disk().make_directory(data_dir)
             fresh = cls(name or _fresh_name(), Ed25519PrivateKey.generate())
             _install(path, fresh.private_text(), replace=False)
         signer = cls.load(path)

@@ -6,6 +6,7 @@ segments and can be built again, until retention deletes those.
 """
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -106,6 +107,16 @@ class TileWriter:
             level, above = level + 1, above >> TILE_HEIGHT
         self.size, self._entries, self._hashes = size, entries, hashes
 
+    def take_over(self) -> None:
+        """Answer for the incomplete tiles that earlier writers left: `prune` removes what nobody needs.
+
+        Those of the present size, which `load` found, stay until the next `sync`. The others may have been
+        spoiled by a power cut.
+        """
+        found = (Path(root, name) for root, _, names in os.walk(self._directory / TILES) for name in names)
+        self._partial.update(path for path in found if path.parent.suffix == ".p")
+        self._pinned = {path for path in self._partial if self._current(path)}
+
     def assume(self, size: int) -> None:
         """Continue a tree of this size whose hashes are lost: zeros stand for them, and prove nothing."""
         self.size, self._hashes = size, {0: []}
@@ -175,17 +186,18 @@ class TileWriter:
             str(level): len(held) for level, held in self._hashes.items()
         }
         level = path.relative_to(self._directory / TILES).parts[0]
+        width = widths.get(level, 0)
+        if not width:
+            return False
         shift = 0 if level == ENTRIES else int(level) * TILE_HEIGHT
-        width = widths[level]
-        return bool(width) and path == tile_path(
-            self._directory, level, (self.size >> shift) // TILE_WIDTH, width
-        )
+        return path == tile_path(self._directory, level, (self.size >> shift) // TILE_WIDTH, width)
 
     def _put(self, path: Path, content: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             if path.read_bytes() == content:
+                self._written.append(path)  # by an earlier writer, perhaps, that was killed before its `sync`
                 return
-        self._disk.make_directory(path.parent)
+        self._disk.make_directory(path.parent, durable=False)  # `sync` comes to it
         self._disk.install(path, content, durable=False)
         self._written.append(path)
         self.written_bytes += len(content)
@@ -197,7 +209,7 @@ class TileWriter:
         them.
         """
         written, self._written = self._written, []
-        for path in written:
+        for path in dict.fromkeys(written):
             with contextlib.suppress(FileNotFoundError):  # an incomplete one, outgrown and removed
                 self._sync_file(path)
         parents = {path.parent for path in written}
