@@ -80,6 +80,8 @@ class Account(msgspec.Struct, array_like=True):
     """The llm_id that the client named, where attempts were made."""
     operation: str | None = None
     """What was done with the memory."""
+    trace_id: str | None = None
+    """Of a request that is traced: an example of its latency can be looked up."""
 
 
 class Exchange:
@@ -109,6 +111,7 @@ class Exchange:
         "model_asked",
         "operation",
         "outcome",
+        "parent_span_id",
         "prompt",
         "prompt_policy",
         "rejected_by",
@@ -124,6 +127,7 @@ class Exchange:
         "streamed",
         "trace_flags",
         "trace_id",
+        "traced",
     )
 
     def __init__(
@@ -138,6 +142,7 @@ class Exchange:
         ip_address: str | None = None,
         trace_id: str | None = None,
         trace_flags: str = "01",
+        parent_span_id: str | None = None,
     ) -> None:
         self.method = method
         self.resource = resource
@@ -152,6 +157,8 @@ class Exchange:
         self.event_id = ids[48:80]
         self.request_id = "req_" + self.event_id
         self.trace_flags = trace_flags
+        self.parent_span_id = parent_span_id
+        self.traced: bool | None = None
         self.action = "request"
         self.actor: str | None = None
         self.session_id: str | None = None
@@ -204,4 +211,10 @@ class Exchange:
             self.auth_failure,
             self.model_asked if self.attempts else None,
             self.operation,
+            self.trace_id if self.traced else None,
         )
+
+
+def attempt_span_id(span_id: str, n: int) -> str:
+    """The span id of the `n`-th attempt, from 1 on, of the request with this one."""
+    return f"{(int(span_id, 16) + n) % (1 << 64) or 1:016x}"

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import SystemRandom
 
 import structlog
@@ -37,6 +37,8 @@ from tristar.routing.board import Breakers
 from tristar.routing.router import Router
 from tristar.settings import Settings
 from tristar.storage.engine import Database
+from tristar.traces.ledger import TracedLedger
+from tristar.traces.opening import open_tracer
 
 CHAT_PATHS = ("/v1/chat/completions", "/v1/chat")
 
@@ -80,6 +82,9 @@ class Gateway:
     """One serving process: its ASGI application and what runs beside it."""
 
     def __init__(self, settings: Settings, ties: Ties, clock: Clock) -> None:
+        self._tracer = open_tracer(settings.otel, __version__)
+        if self._tracer is not None:
+            ties = replace(ties, ledger=TracedLedger(ties.ledger, self._tracer))
         self._settings = settings
         self._ties = ties
         self._clock = clock
@@ -121,6 +126,8 @@ class Gateway:
             await self._gate.close()
         await self._assistant.stop()
         await self._upstreams.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
 
     def _front(self) -> Front:
         settings, ties = self._settings, self._ties

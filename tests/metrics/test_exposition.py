@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as ClientCounter
 from tests.metrics.stories import OPENMETRICS, account, attempt, new_books, parse, samples, scraped
 
+from tristar.clock import ManualClock
 from tristar.metrics.books import Books
 from tristar.metrics.exposition import Format, negotiate
 from tristar.metrics.family import render_labels, render_value
@@ -264,3 +265,39 @@ def test_any_value_survives_the_strict_parser(number: float) -> None:
 def test_members_of_an_enum_are_written_as_numbers(number: float, written: str) -> None:
     """Parts report their states as they hold them."""
     assert render_value(number) == written
+
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def traced() -> Books:
+    """Books with one traced call."""
+    books = new_books(ManualClock(at=1_700_000_000.5))
+    books.count(
+        account([attempt(duration_s=1.2)], duration_s=1.25, trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
+    )
+    return books
+
+
+def test_latency_buckets_lead_to_a_trace_in_openmetrics() -> None:
+    """The bucket that took the observation names its trace, its value and when."""
+    found = {
+        (sample.name, sample.labels["le"]): sample.exemplar for sample in scraped(traced()) if sample.exemplar
+    }
+    example = {"trace_id": TRACE_ID}
+
+    assert {
+        place: (shown.labels, shown.value, float(shown.timestamp or 0)) for place, shown in found.items()
+    } == {
+        ("ailinux_request_latency_seconds_bucket", "2.5"): (example, 1.25, 1_700_000_000.5),
+        ("ailinux_llm_latency_seconds_bucket", "2.0"): (example, 1.2, 1_700_000_000.5),
+    }
+
+
+def test_no_counter_has_an_exemplar_and_plain_text_has_none() -> None:
+    """Prometheus 2.42 fails a whole scrape for one on a counter that is declared unknown."""
+    books = traced()
+    lines = [line for line in text(books, OPENMETRICS).splitlines() if "trace_id" in line]
+
+    assert all("_bucket{" in line for line in lines)
+    assert "trace_id" not in text(books)

@@ -19,7 +19,7 @@ def stories() -> list[Account]:
     )
     typo = attempt(llm_id="openai/typo", model="typo", status="error", error_type="bad_request")
     return [
-        account([attempt()]),
+        account([attempt()], trace_id="4bf92f3577b34da6a3ce929d0e0e4736"),
         account([stream], streamed=True),
         account([failed, again, rescue]),
         account(status=401, auth_failure="unknown"),

@@ -124,6 +124,7 @@ def _prometheus(directory: Path, address: str) -> Iterator[None]:
         f"--storage.tsdb.path={directory / 'data'}",
         f"--web.listen-address={address}",
         "--log.level=warn",
+        "--enable-feature=exemplar-storage",
     ]
     with (directory / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

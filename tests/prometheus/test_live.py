@@ -75,6 +75,21 @@ def test_the_request_counter_is_found_under_its_exact_name(busy: Station) -> Non
     assert added == []
 
 
+def test_a_latency_bucket_leads_to_a_trace(busy: Station) -> None:
+    """Prometheus keeps the exemplars of both latency histograms, and none of the request counter."""
+    span = {"start": "0", "end": str(time.time() + 600)}  # the books' clock stands still, long ago
+
+    def examples(name: str) -> list[str]:
+        found = busy.get("/api/v1/query_exemplars", query=name, **span)
+        return [each["labels"]["trace_id"] for series in found for each in series["exemplars"]]
+
+    http = until(lambda: examples("ailinux_request_latency_seconds_bucket"))
+    llm = until(lambda: examples("ailinux_llm_latency_seconds_bucket"))
+
+    assert {*http, *llm} == {"4bf92f3577b34da6a3ce929d0e0e4736"}
+    assert examples("ailinux_request_count") == []
+
+
 @pytest.mark.parametrize("query", SECTION_9.values(), ids=SECTION_9.keys())
 def test_the_queries_of_the_guide_return_numbers(busy: Station, query: str) -> None:
     """Copied from section 9 of the monitoring guide."""

@@ -104,9 +104,9 @@ _READERS: Mapping[bytes, Callable[[Incoming, bytes], None]] = {
 def begin_exchange(scope: Scope, incoming: Incoming, endpoint: str, clock: Clock) -> Exchange:
     """The exchange of a request that has just arrived; a valid `traceparent` is continued."""
     path = scope["path"]
-    trace_id, flags = None, "01"
+    trace_id, parent_span_id, flags = None, None, "01"
     if incoming.traceparent is not None:
-        trace_id, flags = _read_trace(incoming.traceparent)
+        trace_id, parent_span_id, flags = _read_trace(incoming.traceparent)
     exchange = Exchange(
         method=scope["method"],
         resource=path,
@@ -117,6 +117,7 @@ def begin_exchange(scope: Scope, incoming: Incoming, endpoint: str, clock: Clock
         ip_address=scope["client"][0] if scope.get("client") else None,
         trace_id=trace_id,
         trace_flags=flags,
+        parent_span_id=parent_span_id,
     )
     exchange.session_id = incoming.session_id
     return exchange
@@ -129,13 +130,13 @@ def is_audited(path: str) -> bool:
     )
 
 
-def _read_trace(value: bytes) -> tuple[str | None, str]:
+def _read_trace(value: bytes) -> tuple[str | None, str | None, str]:
     match = _TRACEPARENT.fullmatch(value.strip())
     if match is None or match[1] == b"ff" or (match[1] == b"00" and match[5]):
-        return None, "01"
+        return None, None, "01"
     if not match[2].strip(b"0") or not match[3].strip(b"0"):
-        return None, "01"
-    return match[2].decode(), match[4].decode()
+        return None, None, "01"
+    return match[2].decode(), match[3].decode(), match[4].decode()
 
 
 class BodyReader:

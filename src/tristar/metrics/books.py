@@ -83,10 +83,11 @@ class Books(Collector):
 
     def count(self, account: Account) -> None:
         """Enter one closed exchange and all its attempts. Call it exactly once for each."""
+        example = None if account.trace_id is None else (account.trace_id, self._clock.time())
         with self._lock:
-            self._requests.count(account)
+            self._requests.count(account, example)
             if account.attempts:
-                self._llms.count(account)
+                self._llms.count(account, example)
             if account.operation is not None:
                 self._memories.count(account)
 

@@ -3,7 +3,8 @@
 `ailinux_request_count` is a counter without OpenMetrics' `_total`. Both formats carry it
 under exactly that name: as `counter` in 0.0.4, as `unknown` in OpenMetrics, whose strict
 parsers refuse a counter of such a name. OpenMetrics stays at 1.0 whatever is asked for,
-since 1.0 is what is written. Nothing here writes `_created` series or exemplars.
+since 1.0 is what is written. Nothing here writes `_created` series; exemplars stand on buckets
+alone, and in OpenMetrics alone.
 Formats: prometheus.io/docs/instrumenting/exposition_formats, OpenMetrics 1.0 specification.
 """
 
@@ -46,7 +47,7 @@ def compose(families: Iterable[tuple[Family, Frozen]], others: CollectorRegistry
     lines: Lines = []
     for family, frozen in families:
         lines.append(_header(family, form))
-        frozen.write(lines)
+        frozen.write(lines, examples=form is Format.OPENMETRICS)
     lines.append(_client_lines(others, form))
     if form is Format.OPENMETRICS:
         lines.append(_EOF)

@@ -16,14 +16,20 @@ Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[str, ...]
 Lines = list[str]
 
+Example = tuple[str, float]
+"""A trace id, and when it was observed in seconds since the epoch: what an exemplar leads to."""
+
 _INF: Final = float("inf")
 
 
 class Frozen(Protocol):
     """The values of one family at one moment."""
 
-    def write(self, lines: Lines) -> None:
-        """Append the exposition line of every sample, without the family's header."""
+    def write(self, lines: Lines, *, examples: bool = False) -> None:
+        """Append the exposition line of every sample, without the family's header.
+
+        `examples` adds the exemplars of buckets, which OpenMetrics alone has.
+        """
         ...
 
     def samples(self) -> Iterable[Sample]:
@@ -79,9 +85,12 @@ class Counter:
 
 
 class Buckets:
-    """One series of a histogram. Hidden until it holds an observation."""
+    """One series of a histogram. Hidden until it holds an observation.
 
-    __slots__ = ("_bounds", "counts", "head", "labels", "total")
+    `examples` holds by bucket the value and the `Example` of the last observation that had one.
+    """
+
+    __slots__ = ("_bounds", "counts", "examples", "head", "labels", "total")
 
     def __init__(self, bounds: Sequence[float], names: Labels, labels: Labels) -> None:
         self._bounds = bounds
@@ -89,11 +98,17 @@ class Buckets:
         self.head = render_labels(names, labels)
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.examples: dict[int, tuple[float, Example]] | None = None
 
-    def observe(self, value: float) -> None:
+    def observe(self, value: float, example: Example | None = None) -> None:
         """Add one observation, in the family's base unit."""
-        self.counts[bisect_left(self._bounds, value)] += 1
+        bucket = bisect_left(self._bounds, value)
+        self.counts[bucket] += 1
         self.total += value
+        if example is not None:
+            if self.examples is None:
+                self.examples = {}
+            self.examples[bucket] = value, example
 
 
 class Histogram:
@@ -117,9 +132,11 @@ class Histogram:
     def freeze(self) -> Frozen:
         """See `Family.freeze`."""
         seen = [each for each in self._series.values() if any(each.counts)]
-        return _FrozenBuckets(
-            self, [(each.head, each.labels, each.counts.copy(), each.total) for each in seen]
-        )
+        rows = [
+            (each.head, each.labels, each.counts.copy(), each.total, dict(each.examples or ()))
+            for each in seen
+        ]
+        return _FrozenBuckets(self, rows)
 
 
 class Gauge:
@@ -157,7 +174,8 @@ class _FrozenValues:
         self._family = family
         self._rows = rows
 
-    def write(self, lines: Lines) -> None:
+    def write(self, lines: Lines, *, examples: bool = False) -> None:
+        del examples  # counters and gauges have none: Prometheus 2.42 refuses them on ours
         lines.extend([f"{head}{render_value(value)}\n" for head, _, value in self._rows])
 
     def samples(self) -> Iterable[Sample]:
@@ -165,24 +183,28 @@ class _FrozenValues:
             yield Sample(self._family.name, dict(zip(self._family.label_names, labels, strict=True)), value)
 
 
+_BucketsRow = tuple[str, Labels, list[int], float, dict[int, tuple[float, Example]]]
+
+
 class _FrozenBuckets:
-    def __init__(self, family: Histogram, rows: list[tuple[str, Labels, list[int], float]]) -> None:
+    def __init__(self, family: Histogram, rows: list[_BucketsRow]) -> None:
         self._family = family
         self._rows = rows
 
-    def write(self, lines: Lines) -> None:
+    def write(self, lines: Lines, *, examples: bool = False) -> None:
         name = self._family.name
-        for head, _, counts, total in self._rows:
+        for head, _, counts, total, kept in self._rows:
             opening = f'{name}_bucket{head[:-1]},le="' if head else f'{name}_bucket{{le="'
             reached = 0
-            for bound, count in zip(self._family.bound_texts, counts, strict=True):
+            for bucket, (bound, count) in enumerate(zip(self._family.bound_texts, counts, strict=True)):
                 reached += count
-                lines.append(f'{opening}{bound}"}} {reached}\n')
+                tail = _exemplar(*kept[bucket]) if examples and bucket in kept else ""
+                lines.append(f'{opening}{bound}"}} {reached}{tail}\n')
             lines.append(f"{name}_count{head} {reached}\n{name}_sum{head} {render_value(total)}\n")
 
     def samples(self) -> Iterable[Sample]:
         name = self._family.name
-        for _, values, counts, total in self._rows:
+        for _, values, counts, total, _ in self._rows:
             labels = dict(zip(self._family.label_names, values, strict=True))
             reached = 0
             for bound, count in zip(self._family.bound_texts, counts, strict=True):
@@ -190,6 +212,12 @@ class _FrozenBuckets:
                 yield Sample(f"{name}_bucket", {**labels, "le": bound}, reached)
             yield Sample(f"{name}_count", labels, reached)
             yield Sample(f"{name}_sum", labels, total)
+
+
+def _exemplar(value: float, example: Example) -> str:
+    """As OpenMetrics 1.0 writes it, section 3.2.4."""
+    trace_id, at = example
+    return f' # {{trace_id="{_escape(trace_id)}"}} {render_value(value)} {at:.3f}'
 
 
 def as_client_metric(family: Family, frozen: Frozen) -> Metric:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, get_args
 
 from tristar.exchange import Account, Attempt, AttemptStatus
-from tristar.metrics.family import Cell, Counter, Family, Gauge, Histogram, Labels
+from tristar.metrics.family import Cell, Counter, Example, Family, Gauge, Histogram, Labels
 from tristar.metrics.labels import CAP, OTHER, VALUE_CHARS, Vocabulary
 from tristar.relay.failure import ERROR_TYPES
 
@@ -65,12 +65,12 @@ class Llms:
             if pair not in self._bound:
                 self._bound[pair] = _Llm(self._families, *pair)
 
-    def count(self, account: Account) -> None:
+    def count(self, account: Account, example: Example | None = None) -> None:
         """Enter every attempt of one closed exchange."""
         previous: Attempt | None = None
         for attempt in account.attempts:
             llm = self._bound.get((attempt.model, attempt.provider)) or self._find(attempt)
-            llm.count(attempt, account.streamed)
+            llm.count(attempt, account.streamed, example)
             if attempt.error_type is not None:
                 llm.error(self._error_types.admit(attempt.error_type))
             if previous is not None:
@@ -206,11 +206,11 @@ class _Llm:
         self._error_family = families.errors
         self._errors: dict[str, Cell] = {kind: families.errors.bind(*pair, kind) for kind in CAUSES}
 
-    def count(self, attempt: Attempt, streamed: bool) -> None:
+    def count(self, attempt: Attempt, streamed: bool, example: Example | None) -> None:
         status, duration_s = attempt.status, attempt.duration_s
         self._calls[status].value += 1
         if status in TIMED_STATUSES:
-            self._latency.observe(duration_s)
+            self._latency.observe(duration_s, example)
         if attempt.tokens_source != "none":
             self._count_tokens(attempt)
         if status == "success" and attempt.tokens_output > 0 and duration_s > 0:

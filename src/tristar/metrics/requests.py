@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tristar.exchange import Account
-from tristar.metrics.family import Buckets, Cell, Counter, Family, Gauge, Histogram
+from tristar.metrics.family import Buckets, Cell, Counter, Example, Family, Gauge, Histogram
 from tristar.metrics.labels import METHODS, OTHER_METHOD, Vocabulary
 
 HTTP_BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -72,12 +72,12 @@ class Requests:
             self._auth_failures,
         )
 
-    def count(self, account: Account) -> None:
+    def count(self, account: Account, example: Example | None = None) -> None:
         """Enter one closed exchange, its attempts apart."""
         key = (account.endpoint, account.method, account.status)
         requests, latency, overhead = self._bound.get(key) or self._bind(key)
         requests.value += 1
-        latency.observe(account.duration_s)
+        latency.observe(account.duration_s, example)
         if account.attempts:
             upstream_s = 0.0
             for attempt in account.attempts:

@@ -14,7 +14,7 @@ import msgspec
 
 from tristar.clock import Clock
 from tristar.errors import AllTargetsOpen, DeadlineExceeded, UpstreamBroken, UpstreamFailed
-from tristar.exchange import Attempt, AttemptStatus, Exchange
+from tristar.exchange import Attempt, AttemptStatus, Exchange, attempt_span_id
 from tristar.limits.usage import Refusal
 from tristar.providers.openai import BYTES_PER_TOKEN, ChatCall, Completion, Usage, read_completion
 from tristar.relay.departure import ClientGone, Departure
@@ -324,7 +324,7 @@ class Relay:
         upstream, head = self._upstreams.chat(llm.provider)
         body = errand.call.body_for(llm.model, errand.prefill)
         response = await upstream.send(
-            head + errand.headers, body, errand.departure, limit, fresh=errand.fresh
+            head + _headers(errand), body, errand.departure, limit, fresh=errand.fresh
         )
         attempt.http_status = response.status
         if not 200 <= response.status < 300:
@@ -410,6 +410,15 @@ def _tokens_of(attempts: Sequence[Attempt]) -> tuple[int, int]:
     if not attempts:
         return 0, 0
     return sum(a.tokens_input for a in attempts), sum(a.tokens_output for a in attempts)
+
+
+def _headers(errand: Errand) -> bytes:
+    """The request's own header lines; where it is traced, the upstream continues the attempt's own span."""
+    exchange = errand.exchange
+    if not exchange.traced:
+        return errand.headers
+    own = attempt_span_id(exchange.span_id, len(exchange.attempts))
+    return errand.headers.replace(exchange.span_id.encode(), own.encode(), 1)
 
 
 def _check_size(answer_bytes: int) -> None:

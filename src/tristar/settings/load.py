@@ -5,15 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from tristar.errors import SettingsInvalid
 from tristar.routing.catalog import Catalog
 from tristar.settings.catalog import read_catalog
 from tristar.settings.document import read_table, table_at
 from tristar.settings.environment import Values, read_environment, read_variables
-from tristar.settings.faults import Faults, key_path, suggestion
+from tristar.settings.faults import Faults, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
 from tristar.settings.model import Audit, Auth, Logs, Metrics, Server, Settings, Slo
 from tristar.settings.source import read_document
 from tristar.settings.table import AUTH, LOGS, SERVER, SLO
+from tristar.traces.opening import check_tracing
 
 CONFIG_NAME: Final = "tristar.toml"
 OTEL_PREFIX: Final = "OTEL_"
@@ -47,8 +49,9 @@ def load(
     catalog = read_catalog(document, variables, faults)
     _check_binding(values, variables, faults)
     _check_sizes(values, faults)
-    faults.check()
     otel = {name: value for name, value in variables.items() if name.startswith(OTEL_PREFIX)}
+    _check_tracing(otel, faults)
+    faults.check()
     return _assemble(values, catalog, directory, path, otel)
 
 
@@ -99,6 +102,14 @@ def _check_sizes(values: Values, faults: Faults) -> None:
             f"is less than AUDIT_MAX_SIZE_MB = {audit.max_size_mb}",
             "Give the directory room for at least one segment.",
         )
+
+
+def _check_tracing(otel: Mapping[str, str], faults: Faults) -> None:
+    try:
+        check_tracing(otel)
+    except SettingsInvalid as invalid:
+        for fault in invalid.faults:
+            faults.add(fault.key, shown(fault.value), fault.problem, fault.fix)
 
 
 def _assemble(
