@@ -15,13 +15,14 @@ import msgspec
 
 from tristar.auth.actor import Actor
 from tristar.clock import Clock
-from tristar.errors import Forbidden, GatewayError, NoRecord, UpstreamFailed
+from tristar.errors import Forbidden, GatewayError, NoRecord, Unavailable, UpstreamFailed
 from tristar.exchange import WORDS_KEPT, Exchange, strictest
 from tristar.ledger import Ledger
 from tristar.limits.allowance import Subject
 from tristar.limits.headers import rate_limit_headers
 from tristar.limits.usage import Refusal, tightest
-from tristar.providers.openai import DONE, ChatCall, parse_chat
+from tristar.memory.recall import Recollection, Scope
+from tristar.providers.openai import DONE, ChatCall, MemoryAsk, parse_chat
 from tristar.relay.attempts import Errand, Relay
 from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
@@ -60,6 +61,19 @@ class Reply(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """The shared memory, asked on behalf of a request and recorded."""
+
+    async def recall(self, question: str, scope: Scope, actor: Actor, story: Exchange) -> Recollection:
+        """What there is to say about a question.
+
+        Raises:
+            Forbidden, BadRequest: the caller may not read it, or the scope is out of range.
+            Unavailable: it cannot be read; `NoRecord`: the reading cannot be recorded.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class Asked:
     """What the edge knows of a request before its body is read as a chat."""
@@ -82,6 +96,7 @@ class Corridor:
         router: Router,
         relay: Relay,
         quota: Quota,
+        memory: Memory,
         ledger: Ledger,
         clock: Clock,
         error_event: Callable[[GatewayError], bytes],
@@ -89,6 +104,7 @@ class Corridor:
         self.router = router
         self._relay = relay
         self._quota = quota
+        self._memory = memory
         self._ledger = ledger
         self._clock = clock
         self._error_event = error_event
@@ -112,6 +128,8 @@ class Corridor:
         if call.stream and exchange.prompt_policy in WORDS_KEPT:
             exchange.answer_calls = []
         self._ledger.check()
+        if call.memory is not None:
+            await self._recall(call, call.memory, asked)
         errand = Errand(
             exchange, call, reply.departure, asked.deadline, exchange.started, asked.upstream_headers
         )
@@ -125,6 +143,29 @@ class Corridor:
         finally:  # whatever happened, no lease stays behind
             errand.share.settle()
             key.settle()
+
+    async def _recall(self, call: ChatCall, wanted: MemoryAsk, asked: Asked) -> None:
+        """Let what the memory knows go along; a memory that is away costs the note, not the answer."""
+        exchange = asked.exchange
+        scope = Scope(
+            project=wanted.project,
+            type=wanted.type,
+            tags=tuple(wanted.tags),
+            min_confidence=wanted.min_confidence,
+            limit=wanted.limit,
+            max_tokens=wanted.max_tokens,
+        )
+        try:
+            found = await self._memory.recall(call.question(), scope, asked.actor, exchange)
+        except NoRecord:
+            raise
+        except Unavailable:
+            exchange.operation, exchange.recalled = None, "unavailable"
+        else:
+            exchange.recalled = ",".join(entry.id for entry in found.entries)
+            if found.note:
+                call.add_note(found.note)
+        exchange.details = {**(exchange.details or {}), "memory": exchange.recalled}
 
     async def _draw(self, subjects: Sequence[Subject], errand: Errand) -> Share:
         """The key's share of this request."""

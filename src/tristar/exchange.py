@@ -114,6 +114,7 @@ class Exchange:
         "parent_span_id",
         "prompt",
         "prompt_policy",
+        "recalled",
         "rejected_by",
         "rejected_scope",
         "request_id",
@@ -177,6 +178,8 @@ class Exchange:
         self.rejected_scope: str | None = None
         self.auth_failure: str | None = None
         self.operation: str | None = None
+        self.recalled: str | None = None
+        """The memory entries that went along with a chat, as the client is told."""
         self.slot = -1
         self.closed = False
         self.status = 0

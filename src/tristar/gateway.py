@@ -134,15 +134,16 @@ class Gateway:
         router = self._router
         relay = Relay(self._upstreams, ties.breakers, self._quota, self._clock, SystemRandom())
         self.in_flight = relay.in_flight
+        desk = Desk(self._store, ties.ledger)
         corridor = Corridor(
             router=router,
             relay=relay,
             quota=self._quota,
+            memory=desk,
             ledger=ties.ledger,
             clock=self._clock,
             error_event=error_event,
         )
-        desk = Desk(self._store, ties.ledger)
         self._assistant = mcp.Assistant(__version__, Toolbox(desk))
         control = control_app(
             __version__,

@@ -17,6 +17,8 @@ def common_headers(exchange: Exchange) -> Headers:
         headers.append((b"x-tristar-attempts", str(len(exchange.attempts)).encode()))
         if exchange.llm_id is not None:
             headers.append((b"x-tristar-llm", header_value(exchange.llm_id)))
+        if exchange.recalled is not None:
+            headers.append((b"x-tristar-memory", exchange.recalled.encode()))
     return headers
 
 

@@ -42,7 +42,15 @@ def read(query: Query, caller: Caller) -> int:
 
 def _fingerprint(query: Query, caller: Caller) -> str:
     projects = None if caller.projects is None else sorted(caller.projects)
-    told = (query.words, query.type, query.project, sorted(query.tags), query.min_confidence, projects)
+    told = (
+        query.words,
+        query.any_word,
+        query.type,
+        query.project,
+        sorted(query.tags),
+        query.min_confidence,
+        projects,
+    )
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:16]
 
 

@@ -122,9 +122,13 @@ class Revision:
 
 @dataclass(frozen=True)
 class Query:
-    """Which entries: all that fit every condition. `words` of None lists, newest first."""
+    """Which entries: all that fit every condition. `words` of None lists, newest first.
+
+    With `any_word`, one of the words suffices, and more of them rank higher.
+    """
 
     words: str | None = None
+    any_word: bool = False
     type: EntryType | None = None
     project: str | None = None
     tags: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from tristar.memory.words import Phrase, split
 from tristar.storage.engine import Database
 
 _LENGTH_NORMALISED = 1
-"""ts_rank_cd: divide by 1 + the logarithm of the document's length."""
+"""ts_rank, ts_rank_cd: divide by 1 + the logarithm of the document's length."""
 
 
 def store(database: Database, clock: Clock) -> SqlStore:
@@ -58,13 +58,15 @@ class Tsvector:
             )
         connection.execute(statement)
 
-    def matches(self, phrases: Sequence[Phrase]) -> ColumnElement[bool]:
+    def matches(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[bool]:
         """See `WordIndex.matches`."""
-        return self.source.c.words.bool_op("@@")(_query(phrases))
+        return self.source.c.words.bool_op("@@")(_query(phrases, any_word))
 
-    def score(self, phrases: Sequence[Phrase]) -> ColumnElement[float]:
+    def score(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[float]:
         """See `WordIndex.score`."""
-        return type_coerce(func.ts_rank_cd(self.source.c.words, _query(phrases), _LENGTH_NORMALISED), Float)
+        # Cover density wants all words near each other; where any will do, their number counts.
+        rank = func.ts_rank if any_word else func.ts_rank_cd
+        return type_coerce(rank(self.source.c.words, _query(phrases, any_word), _LENGTH_NORMALISED), Float)
 
 
 def vector_of(words: Sequence[str]) -> str:
@@ -72,13 +74,15 @@ def vector_of(words: Sequence[str]) -> str:
     return " ".join(f"{word}:{at}" for at, word in enumerate(words, 1))
 
 
-def expression(phrases: Sequence[Phrase]) -> str:
+def expression(phrases: Sequence[Phrase], *, any_word: bool = False) -> str:
     """The phrases as a tsquery is written."""
-    return " & ".join(("!" if phrase.absent else "") + _sequence(phrase) for phrase in phrases)
+    return (" | " if any_word else " & ").join(
+        ("!" if phrase.absent else "") + _sequence(phrase) for phrase in phrases
+    )
 
 
-def _query(phrases: Sequence[Phrase]) -> ColumnElement[object]:
-    return cast(bindparam(None, expression(phrases), type_=Text), TSQUERY)
+def _query(phrases: Sequence[Phrase], any_word: bool) -> ColumnElement[object]:
+    return cast(bindparam(None, expression(phrases, any_word=any_word), type_=Text), TSQUERY)
 
 
 def _sequence(phrase: Phrase) -> str:

@@ -80,11 +80,11 @@ class WordIndex(Protocol):
         """Set the words of entry `seq`; `known` says that it may have had others."""
         ...
 
-    def matches(self, phrases: Sequence[Phrase]) -> ColumnElement[bool]:
+    def matches(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[bool]:
         """The condition on `source`; of the phrases at least one is not `absent`."""
         ...
 
-    def score(self, phrases: Sequence[Phrase]) -> ColumnElement[float]:
+    def score(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[float]:
         """The relevance of a row of `source`; higher is better."""
         ...
 
@@ -241,9 +241,13 @@ class SqlStore:
         """The newest that fit, scored; then, of the best alone, the whole entries."""
         index = self._index
         newest = (
-            self._fitting(select(_entries.seq, index.score(phrases).label("score")), query, caller)
+            self._fitting(
+                select(_entries.seq, index.score(phrases, any_word=query.any_word).label("score")),
+                query,
+                caller,
+            )
             .select_from(index.source.join(memory_entries, _entries.seq == index.seq))
-            .where(index.matches(phrases))
+            .where(index.matches(phrases, any_word=query.any_word))
             .order_by(index.seq.desc())
             .limit(RANKED)
             .subquery()

@@ -40,18 +40,22 @@ class Fts5:
             connection.execute(delete(self.source).where(self.seq == seq))
         connection.execute(insert(self.source).values(rowid=seq, words=" ".join(words)))
 
-    def matches(self, phrases: Sequence[Phrase]) -> ColumnElement[bool]:
+    def matches(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[bool]:
         """See `WordIndex.matches`."""
-        return literal_column("memory_words").bool_op("MATCH")(bindparam(None, expression(phrases)))
+        return literal_column("memory_words").bool_op("MATCH")(
+            bindparam(None, expression(phrases, any_word=any_word))
+        )
 
-    def score(self, phrases: Sequence[Phrase]) -> ColumnElement[float]:  # noqa: ARG002 - FTS5 ranks by its own match
+    def score(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[float]:  # noqa: ARG002 - FTS5 ranks by its own match
         """See `WordIndex.score`; FTS5 counts downwards."""
         return -type_coerce(func.bm25(literal_column("memory_words")), Float)
 
 
-def expression(phrases: Sequence[Phrase]) -> str:
+def expression(phrases: Sequence[Phrase], *, any_word: bool = False) -> str:
     """The phrases in FTS5's language; words are letters and digits, so that quoting is complete."""
-    wanted = " AND ".join(_quoted(phrase) for phrase in phrases if not phrase.absent)
+    wanted = (" OR " if any_word else " AND ").join(
+        _quoted(phrase) for phrase in phrases if not phrase.absent
+    )
     return f"({wanted})" + "".join(f" NOT {_quoted(phrase)}" for phrase in phrases if phrase.absent)
 
 

@@ -6,7 +6,7 @@ Source of the shapes: OpenAI's published API description, `CreateChatCompletionR
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -115,6 +115,27 @@ class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+class MemoryAsk(msgspec.Struct, forbid_unknown_fields=True):
+    """What of the shared memory shall go along: TriStar's own field `memory`, never sent upstream."""
+
+    project: str | None = None
+    type: Literal["fact", "decision", "code", "summary", "context", "todo"] | None = None
+    tags: list[str] = []
+    min_confidence: float | None = None
+    limit: int = 5
+    max_tokens: int = 1000
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+
+
+class _Turn(msgspec.Struct):
+    role: str = ""
+    content: str | list[_Part] | None = None
+
+
 _fields_decoder = msgspec.json.Decoder(_Fields)
 _completion_decoder = msgspec.json.Decoder(_Completion)
 chunk_decoder = msgspec.json.Decoder(Chunk)
@@ -126,6 +147,9 @@ _flag = msgspec.json.Decoder(bool | None)
 _whole: "msgspec.json.Decoder[int | None]" = msgspec.json.Decoder(int | None)
 _names = msgspec.json.Decoder(list[str] | None)
 _options = msgspec.json.Decoder(_StreamOptions | None)
+_memory = msgspec.json.Decoder(MemoryAsk | None)
+_messages = msgspec.json.Decoder(list[msgspec.Raw])
+_turn = msgspec.json.Decoder(_Turn)
 
 
 @dataclass(slots=True)
@@ -137,6 +161,7 @@ class ChatCall:
     wants_usage: bool
     fallbacks: tuple[str, ...] | None
     fields: _Fields
+    memory: MemoryAsk | None = None
     _rewritten: bool = False
 
     @property
@@ -156,6 +181,26 @@ class ChatCall:
                 return max(0, limit)
         return None
 
+    def question(self) -> str:
+        """The text of the last message of the user; empty if there is none that can be read."""
+        for raw in reversed(_messages.decode(self.prompt)):
+            turn = _read_turn(raw)
+            if turn.role != "user":
+                continue
+            if isinstance(turn.content, list):
+                return "\n".join(part.text for part in turn.content if part.text)
+            return turn.content or ""
+        return ""
+
+    def add_note(self, note: str) -> None:
+        """Put a system message behind those that the messages begin with."""
+        messages = _messages.decode(self.prompt)
+        at = 0
+        while at < len(messages) and _read_turn(messages[at]).role in {"system", "developer"}:
+            at += 1
+        messages.insert(at, msgspec.Raw(_encoder.encode({"role": "system", "content": note})))
+        self.fields["messages"] = msgspec.Raw(_encoder.encode(messages))
+
     def body_for(self, model: str, prefill: str = "") -> bytes:
         """The body that goes upstream: the upstream's model name, usage asked for in streams.
 
@@ -166,6 +211,7 @@ class ChatCall:
         if not self._rewritten:
             self._rewritten = True
             fields.pop("fallbacks", None)
+            fields.pop("memory", None)
             if self.stream:
                 fields["stream_options"] = _with_usage(fields.get("stream_options"))
         if not prefill:
@@ -203,7 +249,15 @@ def parse_chat(body: bytes) -> ChatCall:
         wants_usage=bool(options and options.include_usage),
         fallbacks=None if fallbacks is None else tuple(fallbacks),
         fields=fields,
+        memory=_optional(fields, "memory", _memory, "an object with project, type, tags, limit, …"),
     )
+
+
+def _read_turn(raw: msgspec.Raw) -> _Turn:
+    try:
+        return _turn.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _Turn()  # the upstream's to refuse
 
 
 def _required(fields: _Fields, name: str, decoder: "msgspec.json.Decoder[T]", kind: str) -> T:

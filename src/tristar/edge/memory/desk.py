@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tristar.auth.actor import Actor
 from tristar.edge.access import Events
+from tristar.errors import Forbidden
 from tristar.exchange import Exchange
 from tristar.memory.entry import (
     VOTE_EDIT,
@@ -22,6 +23,7 @@ from tristar.memory.entry import (
     Vote,
     content_hash,
 )
+from tristar.memory.recall import Recollection, Scope, recall
 from tristar.memory.store import Store
 
 
@@ -94,6 +96,20 @@ class Desk:
         page = await self._store.find(query, _caller(actor, story))
         await self._record_found(page, "/v1/memory", story, query.words)
         return page
+
+    async def recall(self, question: str, scope: Scope, actor: Actor, story: Exchange) -> Recollection:
+        """What there is to say about a question; each entry that goes along is recorded.
+
+        Raises:
+            Forbidden: the caller may not read the memory.
+        """
+        if not actor.allows("memory:read"):
+            raise Forbidden("The field `memory` needs the scope 'memory:read', which the key does not have.")
+        story.operation = "recall"
+        found = await recall(self._store, question, scope, _caller(actor, story))
+        trail = _trails(found.entries) | {"query_hash": content_hash(question)}
+        await self._events.record("memory_read", "/v1/memory", trail, story)
+        return found
 
     async def export(self, query: Query, actor: Actor, story: Exchange) -> AsyncIterator[Page]:
         """Page after page of the entries that fit, each recorded before it is given out."""
