@@ -191,6 +191,7 @@ class Host:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.hub.settle_notices()
         self.hub.event("service_stopped", "service", {"version": __version__})
         if self._shared is not None:
             await self._shared.close()

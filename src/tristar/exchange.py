@@ -10,6 +10,8 @@ from typing import Literal, get_args
 
 import msgspec
 
+from tristar.errors import GatewayError
+
 AttemptStatus = Literal["success", "error", "timeout", "rate_limited", "cancelled"]
 TokenSource = Literal["provider", "estimated", "none"]
 Outcome = Literal["success", "refused", "error", "cancelled", "orphaned"]
@@ -115,6 +117,7 @@ class Exchange:
         "prompt",
         "prompt_policy",
         "recalled",
+        "refusal",
         "rejected_by",
         "rejected_scope",
         "request_id",
@@ -180,6 +183,8 @@ class Exchange:
         self.operation: str | None = None
         self.recalled: str | None = None
         """The memory entries that went along with a chat, as the client is told."""
+        self.refusal: GatewayError | None = None
+        """The error that the client was answered with, where the gateway made one."""
         self.slot = -1
         self.closed = False
         self.status = 0

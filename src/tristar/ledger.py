@@ -3,7 +3,26 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+import msgspec
+
 from tristar.exchange import Exchange, Outcome
+
+
+class Notice(msgspec.Struct, array_like=True, tag=20, frozen=True):
+    """Who was let in or turned away, and why; told once each time, however often it happens.
+
+    Repeats are counted in one record (`host.folds`), so that nobody can flood the log from outside.
+    `reason` is a word of a closed list.
+    """
+
+    action: str
+    resource: str
+    level: str
+    reason: str
+    user_id: str | None
+    ip_address: str | None
+    session_id: str | None
+    trace_id: str
 
 
 class Ledger(Protocol):
@@ -19,6 +38,10 @@ class Ledger(Protocol):
         Raises:
             Unavailable: as many requests are in progress as this process can keep track of.
         """
+        ...
+
+    def notice(self, notice: Notice) -> None:
+        """Record who was let in or turned away; never waits, and goes before the request's own record."""
         ...
 
     async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:

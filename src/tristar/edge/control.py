@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from tristar.edge.envelope import body_of, headers_of
 from tristar.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
+from tristar.exchange import Exchange
 
 _log = structlog.get_logger("tristar.edge")
 
@@ -37,8 +38,11 @@ def _answer(error: GatewayError, status: int | None = None) -> Response:
     return Response(body_of(error), status_code=status or error.status, headers=headers)
 
 
-async def _gateway_error(_: Request, error: Exception) -> Response:
+async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class alone
+    exchange: Exchange | None = request.scope.get("tristar.exchange")
+    if exchange is not None:  # a router may be mounted without the front
+        exchange.refusal = error
     return _answer(error)
 
 

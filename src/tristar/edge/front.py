@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from tristar.auth.actor import Actor
+from tristar.auth.actor import ANONYMOUS, Actor
 from tristar.auth.gate import Gate, KeyRefused
 from tristar.clock import Clock
 from tristar.corridor import Asked, Reply, upstream_headers
+from tristar.edge.doorman import Doorman
 from tristar.edge.envelope import body_of, headers_of
 from tristar.edge.protocol import DEPARTURE, WATCHED
 from tristar.edge.reply import AsgiReply, common_headers
@@ -79,6 +80,7 @@ class Front:
         self._error_event = error_event
         self._max_body_bytes = max_body_bytes
         self._deadline_s = deadline_s
+        self._doorman = Doorman(ledger, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification, version 3."""
@@ -149,6 +151,8 @@ class Front:
             exchange.log_level = "SECURITY"
             raise
         exchange.actor = actor.key_id
+        if actor is not ANONYMOUS:
+            self._doorman.admitted(exchange)
         return actor
 
     def _authenticate(self, exchange: Exchange, incoming: Incoming) -> Actor:
@@ -177,6 +181,7 @@ class Front:
         if exchange.closed:
             return error
         _describe(exchange, error)
+        self._doorman.refused(exchange, error)
         outcome: Outcome = "refused" if error.status < 500 else "error"
         try:
             await self._ledger.close(exchange, error.status, outcome)
@@ -207,6 +212,8 @@ class Front:
 
     async def close_control(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
         """Close a control route's exchange; `NoRecord` if its answer must not leave."""
+        if exchange.refusal is not None:
+            self._doorman.refused(exchange, exchange.refusal)
         await self._ledger.close(exchange, status, outcome)
 
     # -- everything else -------------------------------------------------------

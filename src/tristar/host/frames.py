@@ -11,6 +11,7 @@ import msgspec
 
 from tristar.audit.draft import Draft
 from tristar.exchange import Account
+from tristar.ledger import Notice
 from tristar.limits.allowance import Amount, Subject
 from tristar.limits.usage import Refusal, Standings
 
@@ -165,7 +166,7 @@ class Sharing(msgspec.Struct, array_like=True, tag=19):
     reason: str
 
 
-FromWorker = Hello | Close | Admit | Report | Scrape | Order | Flying | Reserve | Settle | Abandon
+FromWorker = Hello | Close | Admit | Report | Scrape | Order | Flying | Reserve | Settle | Abandon | Notice
 FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Sharing
 
 T = TypeVar("T")

@@ -15,6 +15,8 @@ from tristar.audit.writer import AuditWriter
 from tristar.clock import Clock
 from tristar.errors import AuditUnavailable, NoRecord
 from tristar.exchange import Account
+from tristar.host.folds import Fold, Folds
+from tristar.ledger import Notice
 from tristar.metrics.books import Books
 from tristar.routing.board import BreakerBoard
 from tristar.routing.breaker import State
@@ -100,6 +102,7 @@ class Hub:
         self._timer: asyncio.TimerHandle | None = None
         self._on_health: list[Callable[[str], None]] = []
         self._on_breaker: list[Callable[[str, State], None]] = []
+        self._folds = Folds(clock, self._record_fold)
         self.board = BreakerBoard(catalog, clock, self._breaker_changed)
 
     # -- the writer ----------------------------------------------------------
@@ -227,6 +230,7 @@ class Hub:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK_S, self._tick)
         self._give_up_overdue()
+        self._folds.sweep()
         if self._gap.count and not self._gap_queued:
             self._record_gap()
         elif self._writer is not None:
@@ -298,6 +302,34 @@ class Hub:
     def event(self, action: str, resource: str, details: Mapping[str, object], level: str = "INFO") -> None:
         """Record something that no request waits for."""
         self.enter(self.scribe.event(action, resource, level, details), None, None)
+
+    # -- who was let in and who was not ------------------------------------------------
+
+    def notice(self, notice: Notice) -> None:
+        """Record it, or count it where its like was recorded a moment ago."""
+        self._folds.take(notice)
+
+    def settle_notices(self) -> None:
+        """Record what is counted and not recorded yet: the end is near."""
+        self._folds.flush()
+
+    def _record_fold(self, fold: Fold) -> None:
+        last = fold.last
+        details: dict[str, object] = {"count": fold.count, "reasons": dict(fold.reasons)}
+        if fold.folded:
+            details |= {"since": timestamp(fold.since), "until": timestamp(fold.until)}
+        draft = self.scribe.event(
+            last.action,
+            last.resource,
+            last.level,
+            details,
+            user_id=last.user_id,
+            session_id=last.session_id,
+            trace_id=last.trace_id,
+            ip_address=last.ip_address,
+            outcome="success" if last.action == "auth_success" else "refused",
+        )
+        self.enter(draft, None, None)
 
     def close(self) -> None:
         """Stop ticking, make durable what is queued, release the directory."""

@@ -35,6 +35,7 @@ from tristar.host.frames import (
 )
 from tristar.host.local import event_draft, no_record
 from tristar.host.slots import SlotTable
+from tristar.ledger import Notice
 from tristar.limits.allowance import Amount, Subject
 from tristar.limits.limiter import FREE, Reservation
 from tristar.limits.usage import Refusal
@@ -193,6 +194,10 @@ class LinkLedger:
     def begin(self, exchange: Exchange) -> None:
         """See `Ledger.begin`."""
         exchange.slot = self._slots.take(exchange)
+
+    def notice(self, notice: Notice) -> None:
+        """See `Ledger.notice`."""
+        self._link.tell(notice)
 
     async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
         """See `Ledger.close`."""

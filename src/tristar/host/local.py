@@ -10,6 +10,7 @@ from tristar.errors import NoRecord
 from tristar.exchange import Exchange, Outcome
 from tristar.host.hub import Hub
 from tristar.host.slots import SlotTable
+from tristar.ledger import Notice
 
 
 def no_record(reason: str) -> NoRecord:
@@ -36,6 +37,10 @@ class LocalLedger:
     def begin(self, exchange: Exchange) -> None:
         """See `Ledger.begin`."""
         exchange.slot = self._slots.take(exchange)
+
+    def notice(self, notice: Notice) -> None:
+        """See `Ledger.notice`."""
+        self._hub.notice(notice)
 
     async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
         """See `Ledger.close`."""

@@ -43,6 +43,7 @@ from tristar.host.hub import Hub
 from tristar.host.leases import Leases
 from tristar.host.orphans import enter_orphans
 from tristar.host.slots import SlotReader
+from tristar.ledger import Notice
 from tristar.limits.limiter import Limiter
 from tristar.routing.breaker import State
 
@@ -285,6 +286,8 @@ class WorkerLink(asyncio.Protocol):
                 self._note_in_flight(attempts)
             case Order():
                 self._port.obey(self, frame)
+            case Notice():
+                self._hub.notice(frame)
             case Hello(pid, slots_path):
                 self._greet(pid, Path(slots_path))
 

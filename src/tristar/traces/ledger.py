@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from tristar.exchange import Exchange, Outcome
-from tristar.ledger import Ledger
+from tristar.ledger import Ledger, Notice
 from tristar.traces.spans import Story, story_of
 
 
@@ -35,6 +35,10 @@ class TracedLedger:
         """See `Ledger.begin`; whether it is sampled is known before anything is sent upstream."""
         self._decide(exchange)
         self._ledger.begin(exchange)
+
+    def notice(self, notice: Notice) -> None:
+        """See `Ledger.notice`."""
+        self._ledger.notice(notice)
 
     async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
         """See `Ledger.close`."""
