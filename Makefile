@@ -7,6 +7,8 @@ BIN := .venv/bin
 # Tests that start real servers come last, so that a slip shows in seconds. tests/published needs DATA: see below.
 SLOW := tests/contract/ tests/gateway/ tests/faults/ tests/prometheus/ tests/guide/ tests/browser/
 SUITES := $(filter-out tests/published/ tests/__pycache__/,$(sort $(wildcard tests/*/ tests/test_*.py)))
+# Tests wait more than they work, so that one more than there are cores is not too many.
+JOBS ?= $(shell expr $$(nproc) + 1)
 slow = $(filter $(SLOW),$(SUITES))
 fast = $(filter-out $(SLOW),$(SUITES))
 
@@ -22,7 +24,7 @@ run: ## start the gateway on 127.0.0.1:9100 (ARGS="--port 8080" adds flags)
 test: ## install what the tests need, then run all of them (ARGS="-x" adds flags)
 	@scripts/venv dev
 	@scripts/apt-needs
-	@$(BIN)/pytest -q $(fast) $(slow) $(ARGS)
+	@$(BIN)/pytest -q -n $(JOBS) --dist loadscope --no-loadscope-reorder $(fast) $(slow) $(ARGS)
 
 lint: ## format, lint, types, import contracts, generated files
 	@scripts/venv dev

@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from tests.gateway.fixtures import gateway, house, lane
 from tests.upstream import Upstream
+
+# How long an example takes is the machine's affair, not the code's.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 __all__ = ["gateway", "house", "lane", "upstream"]
 

@@ -98,7 +98,7 @@ def lodge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             assert_books_balance(gateway)
 
 
-def until(done: Callable[[], bool], what: str, within_s: float = 10.0) -> None:
+def until(done: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
     """Wait until it is so."""
     deadline = time.monotonic() + within_s
     while not done():

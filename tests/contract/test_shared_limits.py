@@ -29,7 +29,7 @@ def redis_of(gateway: Gateway) -> dict[str, object]:
     return condition
 
 
-def until(done: Callable[[], bool], within_s: float = 10.0) -> None:
+def until(done: Callable[[], bool], within_s: float = 30.0) -> None:
     """Wait until it is so."""
     deadline = time.monotonic() + within_s
     while not done():

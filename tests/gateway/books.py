@@ -10,7 +10,7 @@ from tests.gateway.scrape import Scrape
 AUDITED = ("/v1", "/mcp", "/admin")
 
 
-def assert_books_balance(gateway: Gateway, *, unmatched_elsewhere: int = 0, within_s: float = 5.0) -> None:
+def assert_books_balance(gateway: Gateway, *, unmatched_elsewhere: int = 0, within_s: float = 20.0) -> None:
     """Every audited request has one terminal record; attempts and tokens are equal on both sides.
 
     What a client that left has caused may be settled a moment later, so this waits up to

@@ -55,7 +55,7 @@ class Household:
         assert streamed.text.endswith("data: [DONE]\n\n")
         assert others == [400, 201, 200, 200, 200, 404]
 
-    def shown(self, expr: str, *, within_s: float = 20.0) -> list[tuple[dict[str, str], float]]:
+    def shown(self, expr: str, *, within_s: float = 60.0) -> list[tuple[dict[str, str], float]]:
         """What Prometheus has for this query while the traffic goes on: only finite numbers count."""
 
         def look() -> list[tuple[dict[str, str], float]]:

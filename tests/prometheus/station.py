@@ -23,8 +23,8 @@ WINDOW: Final = "4s"
 
 _PACE: Final = "500ms"
 _STARTING: Final = {"MetricsAbsent", "InstanceDown"}
-_READY_WITHIN_S: Final = 20.0
-_SEEN_WITHIN_S: Final = 20.0
+_READY_WITHIN_S: Final = 60.0
+_SEEN_WITHIN_S: Final = 60.0
 
 Rules = dict[str, Any]
 """The content of one rule file."""
