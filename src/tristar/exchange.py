@@ -6,6 +6,7 @@ exchange: the metrics through `Account`, the audit log through the exchange itse
 
 import os
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from typing import Literal, get_args
 
 import msgspec
@@ -221,6 +222,10 @@ class Exchange:
             self.operation,
             self.trace_id if self.traced else None,
         )
+
+
+in_progress: ContextVar[Exchange | None] = ContextVar("in_progress", default=None)
+"""The exchange that the running task serves: what is logged meanwhile is logged under its ids."""
 
 
 def attempt_span_id(span_id: str, n: int) -> str:

@@ -21,6 +21,7 @@ from tristar.edge.health import Dependency
 from tristar.edge.memory import mcp, rest
 from tristar.edge.memory.desk import Desk
 from tristar.edge.memory.tools import Toolbox
+from tristar.edge.visits import VisitLedger
 from tristar.errors import Unavailable
 from tristar.host.hub import Hub
 from tristar.host.link import Link
@@ -85,6 +86,8 @@ class Gateway:
         self._tracer = open_tracer(settings.otel, __version__)
         if self._tracer is not None:
             ties = replace(ties, ledger=TracedLedger(ties.ledger, self._tracer))
+        if settings.logs.access:
+            ties = replace(ties, ledger=VisitLedger(ties.ledger, settings.metrics.path))
         self._settings = settings
         self._ties = ties
         self._clock = clock

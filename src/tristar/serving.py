@@ -41,7 +41,7 @@ class _Server(uvicorn.Server):
 
 def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit code."""
-    configure()
+    configure(settings.logs)
     with _listen(settings.server.host, settings.server.port) as listener:
         if settings.server.workers == 1:
             return uvloop.run(_serve_solo(settings, listener))
@@ -68,8 +68,8 @@ def _live(settings: Settings, listener: socket.socket, supervisor: int | None = 
 
 def serve_worker() -> int:
     """A worker's whole life; settings come from the supervisor through standard input."""
-    configure()
     settings, descriptor = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent process
+    configure(settings.logs)
     with socket.socket(fileno=descriptor) as listener:
         return _live(settings, listener)
 

@@ -66,7 +66,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _defect(request: Request, error: Exception) -> Response:
     exchange = request.scope["tristar.exchange"]
-    _log.error("request failed", request_id=exchange.request_id, exc_info=error)
+    _log.error("request failed", exc_info=error)
     return _answer(
         GatewayError(f"The gateway failed; its log has the details under {exchange.request_id}. Report it.")
     )

@@ -201,7 +201,7 @@ class Front:
 
     async def _break(self, exchange: Exchange, reply: AsgiReply) -> None:
         """A defect of ours: 500 if nothing was sent, else the connection breaks visibly."""
-        _log.exception("request failed", request_id=exchange.request_id, trace_id=exchange.trace_id)
+        _log.exception("request failed")
         error = GatewayError(
             f"The gateway failed; its log has the details under {exchange.request_id}. Report it, then retry."
         )

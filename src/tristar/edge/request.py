@@ -8,7 +8,7 @@ from typing import Any
 
 from tristar.clock import Clock
 from tristar.errors import BadRequest, BodyTooLarge
-from tristar.exchange import Exchange
+from tristar.exchange import Exchange, in_progress
 from tristar.relay.departure import ClientGone
 
 Scope = dict[str, Any]
@@ -120,6 +120,7 @@ def begin_exchange(scope: Scope, incoming: Incoming, endpoint: str, clock: Clock
         parent_span_id=parent_span_id,
     )
     exchange.session_id = incoming.session_id
+    in_progress.set(exchange)
     return exchange
 
 
