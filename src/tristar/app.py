@@ -30,6 +30,7 @@ from tristar.host.link import Link, LinkBreakers, LinkLedger, LinkLimiter, LinkS
 from tristar.host.local import LocalLedger
 from tristar.host.orders import HubOrders, LinkOrders
 from tristar.host.orphans import recover, slots_path
+from tristar.host.outlets import Outlets
 from tristar.host.port import Port
 from tristar.host.scrape import HubScraper
 from tristar.host.slots import SlotTable
@@ -86,9 +87,10 @@ class Host:
         self.limiter: Limiter = self._shared or own
         render = self._scraper.scrape if self._scraper else _unmeasured
         self.port = Port(self.hub, self.limiter, self._loop, render)
+        self._outlets = Outlets(self.hub, self.port, self._loop, settings.audit.dir, settings.audit.sinks)
 
     async def reload(self) -> list[str]:
-        """Read the configuration again and put its llms and providers in force everywhere.
+        """Read the configuration again; put its llms, providers and audit sinks in force everywhere.
 
         Returns the faults; then nothing was changed. Other settings take a restart.
         """
@@ -96,11 +98,14 @@ class Host:
         try:
             after = await asyncio.to_thread(load, os.environ, Path.cwd(), before.config_path)
         except SettingsInvalid as invalid:
-            problems = [str(fault) for fault in invalid.faults]
-            self.hub.event("config_rejected", "configuration", {"problems": problems}, "ERROR")
-            _log.error("configuration rejected; the running one stays", problems=problems)
-            return problems
-        self._settings = replace(before, catalog=after.catalog)
+            return self._rejected([str(fault) for fault in invalid.faults])
+        try:
+            await self._outlets.adopt(after.audit.sinks)
+        except OSError as error:
+            return self._rejected([f"audit.sinks: a cursor cannot be written: {error.strerror}"])
+        self._settings = replace(
+            before, catalog=after.catalog, audit=replace(before.audit, sinks=after.audit.sinks)
+        )
         self.hub.board.adopt(after.catalog)
         if self.books is not None:
             self.books.set_models(model_pairs(after.catalog), after.catalog.llms)
@@ -110,6 +115,11 @@ class Host:
         self.hub.event("config_reloaded", "configuration", {"llms": len(after.catalog.llms)})
         _log.info("configuration reloaded", llms=len(after.catalog.llms))
         return []
+
+    def _rejected(self, problems: list[str]) -> list[str]:
+        self.hub.event("config_rejected", "configuration", {"problems": problems}, "ERROR")
+        _log.error("configuration rejected; the running one stays", problems=problems)
+        return problems
 
     @property
     def settings(self) -> Settings:
@@ -127,6 +137,7 @@ class Host:
         writer = await asyncio.to_thread(self._open_writer)
         self._writer = writer
         self.hub.attach(writer)
+        self._outlets.start(writer)
         self._audit_socket = await AuditSocket.serve(writer)
         self.port.carry_out = self._orders.carry_out
         orphans = recover(self.hub, settings.audit.dir, _recorded_in(settings.audit.dir))
@@ -156,6 +167,7 @@ class Host:
     def _open_writer(self) -> AuditWriter:
         directory = self._settings.audit.dir
         with handover(directory):  # a script that holds the log lets go of it
+            self._outlets.claim()
             return AuditWriter.open(
                 directory,
                 options=writer_options(self._settings),
@@ -197,6 +209,7 @@ class Host:
             await self._shared.close()
         self._audit_socket.stop_listening()
         await asyncio.to_thread(self.hub.close)
+        await self._outlets.stop()
         await self._audit_socket.close()
         await self._database.close()
 
@@ -232,7 +245,7 @@ class Host:
         )
 
     def _audit_readings(self) -> AuditReadings:
-        return AuditReadings(queue_records=self._writer.health().queued)
+        return AuditReadings(self._writer.health().queued, self._outlets.readings())
 
     def _count_active(self) -> int:
         own = 0 if self._slots is None else self._slots.active()
@@ -251,6 +264,7 @@ class Host:
         broken = 0.0 if self._settings.audit.mode == "strict" else 0.5
         stored = self._scraper is None or self._scraper.memory_entries is not None
         found = {"audit": broken if self.hub.unwell else 1.0, "storage": 1.0 if stored else 0.5}
+        found.update(self._outlets.conditions())
         if self._shared is not None:
             found["redis"] = 0.5 if self._shared.unwell else 1.0
         return found

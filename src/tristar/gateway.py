@@ -43,6 +43,8 @@ from tristar.traces.opening import open_tracer
 
 CHAT_PATHS = ("/v1/chat/completions", "/v1/chat")
 
+_SINK_MODE = "requests are served, records wait in the log"
+
 _log = structlog.get_logger("tristar")
 
 
@@ -78,6 +80,11 @@ class Unwell:
         """Why limits are not shared with other hosts, though they should be."""
         return self._sharing.unshared
 
+    @property
+    def ailing(self) -> Mapping[str, str]:
+        """Why sinks and anchors of the audit log are degraded, by the dependency's name."""
+        return self._sharing.ailing
+
 
 class Gateway:
     """One serving process: its ASGI application and what runs beside it."""
@@ -111,7 +118,8 @@ class Gateway:
         self.app = self._front()
 
     def adopt(self, settings: Settings) -> None:
-        """Take a reloaded configuration over: its llms and providers."""
+        """Take a reloaded configuration over: its llms, its providers, the audit log's sinks."""
+        self._settings = settings
         self._router.adopt(settings.catalog)
         self._quota.forget()
 
@@ -176,7 +184,15 @@ class Gateway:
         found = {"audit": self._audit_condition(), "storage": await self._storage_condition()}
         if self._settings.redis_url is not None:
             found["redis"] = self._redis_condition()
+        for sink in self._settings.audit.sinks:
+            found[f"sink:{sink.name}"] = self._outlet_condition(f"sink:{sink.name}", _SINK_MODE)
         return found
+
+    def _outlet_condition(self, name: str, mode: str) -> Dependency:
+        reason = self._ties.unwell.ailing.get(name)
+        if reason is None:
+            return Dependency(status="ok", required=False)
+        return Dependency(status="degraded", mode=mode, reason=reason, required=False)
 
     def _redis_condition(self) -> Dependency:
         reason = self._ties.unwell.unshared

@@ -11,6 +11,7 @@ from tests.audit.bench import Bench, Own, draft
 from tristar.audit.proof import check_proof, prove
 from tristar.audit.retention import Hold, hold, list_holds, release_hold
 from tristar.audit.segments import list_segments
+from tristar.audit.sinks.cursor import Cursor, CursorFile, floor, release_others
 from tristar.audit.verify import verify
 from tristar.audit.writer import AuditWriter, WriterOptions
 from tristar.errors import AuditCorrupt
@@ -134,3 +135,36 @@ def test_a_sink_that_lags_keeps_what_it_still_needs(bench: Bench) -> None:
     writer.close()
 
     assert _first(bench) == floor
+
+
+def test_nothing_is_deleted_that_a_mandatory_sink_still_needs(bench: Bench) -> None:
+    """Segments up to its cursor go, those behind it stay, in every program that writes the log."""
+    third = list_segments(bench.directory)[2].first
+    cursor = CursorFile(bench.directory, "siem")
+    cursor.save(Cursor(sink="siem", mandatory=True, next=third + 1, event_id="e"))
+    CursorFile(bench.directory, "lake").save(Cursor(sink="lake", mandatory=False, next=0))
+    assert _run(bench, lambda _: _first(bench) == third)
+    bench.clock.advance(2 * 3600)
+    _run(bench, lambda writer: writer.size > third + 1)
+
+    assert _first(bench) == third
+    assert release_others(bench.directory, set()) == ["siem"]
+    assert _run(bench, lambda _: _first(bench) > third)
+
+
+def test_a_cursor_that_cannot_be_read_holds_everything(bench: Bench) -> None:
+    """Better kept than lost."""
+    CursorFile(bench.directory, "siem").claim(mandatory=True, begin=0)
+    (bench.directory / "sinks" / "siem.json").write_text("{")
+
+    assert floor(bench.directory) == 0
+
+
+def test_a_new_mandatory_sink_holds_from_the_first_record_on(bench: Bench) -> None:
+    """Before it has delivered anything; one that begins with what comes next holds nothing older."""
+    CursorFile(bench.directory, "siem").claim(mandatory=True, begin=0)
+    before = floor(bench.directory)
+    CursorFile(bench.directory, "siem").claim(mandatory=False, begin=0)
+    CursorFile(bench.directory, "next").claim(mandatory=True, begin=-1)
+
+    assert (before, floor(bench.directory)) == (0, None)

@@ -6,7 +6,18 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.metrics.stories import GPT, account, attempt, new_books, parse, samples, series, total, value
+from tests.metrics.stories import (
+    GPT,
+    SINK,
+    account,
+    attempt,
+    new_books,
+    parse,
+    samples,
+    series,
+    total,
+    value,
+)
 
 from tristar.auth.gate import Reason
 from tristar.clock import ManualClock
@@ -222,12 +233,17 @@ def test_attempts_in_progress_return_to_zero() -> None:
 def test_the_audit_log_is_read_and_told() -> None:
     """Queue, lag and verification are read; commits and losses are told."""
     books = new_books()
-    books.watch(audit=lambda: AuditReadings(17, {"syslog": 4}, verify_ok=False))
+    books.watch(audit=lambda: AuditReadings(17, {"syslog": SINK}, verify_ok=False))
     books.audit_committed(64, 0.002)
     books.audit_lost(3)
 
     assert value(books, "ailinux_audit_queue_records") == 17
-    assert value(books, "ailinux_audit_sink_lag_records", {"sink": "syslog"}) == 4
+    assert value(books, "ailinux_audit_sink_lag_records", {"sink": "syslog"}) == 12
+    assert value(books, "ailinux_audit_sink_mandatory", {"sink": "syslog"}) == 1
+    assert value(books, "ailinux_audit_sink_delivered_total", {"sink": "syslog"}) == 80
+    assert value(books, "ailinux_audit_sink_failures_total", {"sink": "syslog"}) == 2
+    assert value(books, "ailinux_audit_sink_missed_total", {"sink": "syslog", "reason": "refused"}) == 1
+    assert value(books, "ailinux_audit_sink_missed_total", {"sink": "syslog", "reason": "expired"}) == 3
     assert value(books, "ailinux_audit_verify_ok") == 0
     assert value(books, "ailinux_audit_records_total") == 64
     assert value(books, "ailinux_audit_commit_seconds_sum") == 0.002

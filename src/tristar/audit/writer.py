@@ -4,6 +4,7 @@ import errno
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +18,7 @@ from tristar.audit.options import WriterBusy, WriterHealth, WriterOptions
 from tristar.audit.recovery import KEYS, Grown, Recovered, make_directories, recover, utc_day
 from tristar.audit.reserve import Reserve
 from tristar.audit.signing import Signer, VerifierKey, rotation_file
+from tristar.audit.sinks.cursor import floor as sink_floor
 from tristar.clock import Clock
 from tristar.errors import AuditUnavailable
 
@@ -32,10 +34,6 @@ _RETRY_LAST_S = 1.0
 _CLOSE_TRIES = 5
 _CROWD = 4  # from this many records in a batch on, batches are paced: each costs the same whatever it holds
 _WARN_AT = 0.8
-
-
-def _no_floor() -> int | None:
-    return None
 
 
 class AuditWriter:
@@ -112,14 +110,14 @@ class AuditWriter:
         on_commit: OnCommit,
         internal: Internal,
         disk: Disk | None = None,
-        floor: Callable[[], int | None] = _no_floor,
+        floor: Callable[[], int | None] | None = None,
     ) -> Self:
         """Take the lock, recover, start the commit thread.
 
         `on_commit(tokens, error)` is called on the commit thread, once per batch and in order: with None
         once the records are durable, with an error when they are not in the log and will not be. It must not
         block. `internal` makes the writer's own records; they have no tokens. `floor` is the first sequence
-        number that a mandatory sink still needs.
+        number that a mandatory sink still needs; by default the sinks' cursors say it.
 
         Raises:
             WriterBusy: somebody else holds the directory.
@@ -138,7 +136,7 @@ class AuditWriter:
         writer = cls(
             directory, lock, ledger, recovered,
             options=options, signer=signer, clock=clock, on_commit=on_commit, internal=internal,
-            disk=device, floor=floor,
+            disk=device, floor=floor or partial(sink_floor, directory),
         )  # fmt: skip
         writer._start()
         return writer

@@ -166,8 +166,14 @@ class Sharing(msgspec.Struct, array_like=True, tag=19):
     reason: str
 
 
+class Ailing(msgspec.Struct, array_like=True, tag=22):
+    """Why each of the audit log's sinks that is degraded is so, by its dependency's name."""
+
+    reasons: dict[str, str]
+
+
 FromWorker = Hello | Close | Admit | Report | Scrape | Order | Flying | Reserve | Settle | Abandon | Notice
-FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Sharing
+FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Sharing | Ailing
 
 T = TypeVar("T")
 

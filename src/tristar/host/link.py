@@ -12,6 +12,7 @@ from tristar.host.frames import (
     Abandon,
     Admit,
     Adopt,
+    Ailing,
     Breaker,
     Close,
     Done,
@@ -63,6 +64,8 @@ class Link(asyncio.Protocol):
         self.unwell = ""
         self.unshared = ""
         """Why limits are not shared with other hosts now."""
+        self.ailing: Mapping[str, str] = {}
+        """Why sinks and anchors of the audit log are degraded, by the dependency's name."""
         self.closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -149,6 +152,8 @@ class Link(asyncio.Protocol):
                 self.unwell = reason
             case Sharing(reason):
                 self.unshared = reason
+            case Ailing(reasons):
+                self.ailing = reasons
             case Fly(n):
                 self.tell(Flying(n, [(*pair, count) for pair, count in self.in_flight.items()]))
             case Adopt(settings):

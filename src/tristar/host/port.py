@@ -18,6 +18,7 @@ from tristar.host.frames import (
     Abandon,
     Admit,
     Adopt,
+    Ailing,
     Breaker,
     Close,
     Done,
@@ -63,6 +64,8 @@ class Port:
         self.limiter = limiter
         self.unshared = ""
         """Why limits are not shared with other hosts now."""
+        self.ailing: dict[str, str] = {}
+        """Why sinks and anchors of the audit log are degraded, by the dependency's name."""
         self.loop = loop
         self._render = render
         self.links: set[WorkerLink] = set()
@@ -153,6 +156,12 @@ class Port:
         self.unshared = reason
         for link in self.links:
             link.send(Sharing(reason))
+
+    def tell_ailing(self, reasons: dict[str, str]) -> None:
+        """These sinks and anchors of the audit log are degraded now, no others."""
+        self.ailing = reasons
+        for link in self.links:
+            link.send(Ailing(reasons))
 
     def _health_changed(self, reason: str) -> None:
         for link in self.links:
@@ -298,6 +307,7 @@ class WorkerLink(asyncio.Protocol):
         self._port.greeted.set()
         self.send(Health(self._hub.unwell))
         self.send(Sharing(self._port.unshared))
+        self.send(Ailing(self._port.ailing))
         self.send_breakers()
 
     def send_breakers(self) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from tristar.audit.sinks.pump import SinkReading
 from tristar.metrics.family import Counter, Family, Gauge, Histogram
 
 COMMIT_BOUNDS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2, 5)
@@ -13,13 +14,12 @@ COMMIT_BOUNDS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0
 class AuditReadings(msgspec.Struct, frozen=True):
     """The audit log at one moment.
 
-    `queue_records` wait for their commit; `sink_lag_records` is by sink how many committed
-    records it has not acknowledged; `verify_ok` is what the last verification found, None
-    before the first one.
+    `queue_records` wait for their commit; `sinks` are the sinks by name; `verify_ok` is what the
+    last verification found, None before the first one.
     """
 
     queue_records: int
-    sink_lag_records: Mapping[str, int] = {}
+    sinks: Mapping[str, SinkReading] = {}
     verify_ok: bool | None = None
 
 
@@ -38,6 +38,22 @@ class Audits:
         self._sink_lag = Gauge(
             "ailinux_audit_sink_lag_records", "Durable records that a sink has not acknowledged.", ("sink",)
         )
+        self._sink_mandatory = Gauge(
+            "ailinux_audit_sink_mandatory", "Whether retention waits for a sink: 1 it does, 0 not.", ("sink",)
+        )
+        self._sink_delivered = Counter(
+            "ailinux_audit_sink_delivered_total", "Records that a sink has acknowledged.", ("sink",)
+        )
+        self._sink_failures = Counter(
+            "ailinux_audit_sink_failures_total",
+            "Deliveries to a sink that failed and are repeated.",
+            ("sink",),
+        )
+        self._sink_missed = Counter(
+            "ailinux_audit_sink_missed_total",
+            "Records that a sink will never get: refused by it, or expired before their turn.",
+            ("sink", "reason"),
+        )
         self._verify_ok = Gauge(
             "ailinux_audit_verify_ok", "Last verification of the audit log: 1 passed, 0 failed."
         )
@@ -45,14 +61,27 @@ class Audits:
     @property
     def families(self) -> tuple[Family, ...]:
         """Every metric of this subject."""
-        return self._records, self._commit, self._queue, self._lost, self._sink_lag, self._verify_ok
+        return (
+            *(self._records, self._commit, self._queue, self._lost),
+            *(self._sink_lag, self._sink_mandatory, self._sink_delivered, self._sink_failures),
+            *(self._sink_missed, self._verify_ok),
+        )
 
     def show(self, readings: AuditReadings | None) -> None:
         """The log as it is now; None: not known."""
         self._queue.show(None if readings is None else readings.queue_records)
-        self._sink_lag.show_each(None if readings is None else readings.sink_lag_records)
+        self._show_sinks({} if readings is None else readings.sinks)
         verified = None if readings is None else readings.verify_ok
         self._verify_ok.show(None if verified is None else int(verified))
+
+    def _show_sinks(self, sinks: Mapping[str, SinkReading]) -> None:
+        self._sink_lag.show_each({name: sink.lag_records for name, sink in sinks.items()})
+        self._sink_mandatory.show_each({name: int(sink.mandatory) for name, sink in sinks.items()})
+        for name, sink in sinks.items():
+            self._sink_delivered.bind(name).value = sink.delivered
+            self._sink_failures.bind(name).value = sink.failures
+            self._sink_missed.bind(name, "refused").value = sink.refused
+            self._sink_missed.bind(name, "expired").value = sink.expired
 
     def committed(self, records: int, seconds: float) -> None:
         """Enter one group commit of `records` that took `seconds`."""

@@ -13,6 +13,7 @@ from tristar.settings.environment import Values, read_environment, read_variable
 from tristar.settings.faults import Faults, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
 from tristar.settings.model import Audit, Auth, Logs, Metrics, Server, Settings, Slo
+from tristar.settings.outlets import read_sinks
 from tristar.settings.source import read_document
 from tristar.settings.table import AUTH, LOGS, SERVER, SLO
 from tristar.traces.opening import check_tracing
@@ -20,7 +21,8 @@ from tristar.traces.opening import check_tracing
 CONFIG_NAME: Final = "tristar.toml"
 OTEL_PREFIX: Final = "OTEL_"
 
-_TABLES: Final = ("server", "auth", "slo", "logs", "providers", "llms")
+_TABLES: Final = ("server", "auth", "audit", "slo", "logs", "providers", "llms")
+_OUTLETS: Final = ("sinks",)
 
 
 def load(
@@ -47,6 +49,9 @@ def load(
     _read_document_tables(document, values, faults)
     _read_flags(flags or {}, values, faults)
     catalog = read_catalog(document, variables, faults)
+    values.setdefault(Audit, {}).update(
+        sinks=read_sinks(document, variables, directory, faults),
+    )
     _check_binding(values, variables, faults)
     _check_sizes(values, faults)
     otel = {name: value for name, value in variables.items() if name.startswith(OTEL_PREFIX)}
@@ -70,6 +75,7 @@ def _read_document_tables(document: Mapping[str, Any], values: Values, faults: F
     for name, owner, rows in sections:
         found = read_table(table_at(document, name, (), faults), rows, (name,), faults)
         values.setdefault(owner, {}).update(found)
+    read_table(table_at(document, "audit", (), faults), (), ("audit",), faults, tables=_OUTLETS)
 
 
 def _read_flags(flags: Mapping[str, str | int], values: Values, faults: Faults) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tristar.audit.sinks.options import SinkOptions
 from tristar.routing.catalog import Catalog
 
 AuditMode = Literal["strict", "relaxed"]
@@ -44,6 +45,7 @@ class Audit:
     max_size_mb: int = 100
     total_size_mb: int | None = None
     mode: AuditMode = "strict"
+    sinks: tuple[SinkOptions, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ _URL_PATH = re.compile(r"(?:/[A-Za-z0-9_~.-]+)+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _VISIBLE = re.compile(r"[!-~]+")
 _OLLAMA_PORT: Final = 11434
+_SYSLOG_TLS_PORT: Final = 6514
 
 
 def _host(text: str) -> str:
@@ -33,7 +34,10 @@ def _host(text: str) -> str:
 def _path(text: str) -> Path:
     if "\0" in text or not text.strip():
         raise Rejected(f"must be {PATH.allowed}")
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise Rejected("begins with ~ and a user that this system does not know") from None
 
 
 def _metrics_path(text: str) -> str:
@@ -133,6 +137,42 @@ def _model(text: str) -> str:
     return text
 
 
+def _sink_url(text: str) -> str:
+    """The address of a receiver. A query is its own; a user or password belongs into a variable."""
+    parts = _split(text, ("https", "http"))
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise Rejected("must not hold a user, password or fragment; secrets are named by their variable")
+    return text
+
+
+def _nats_url(text: str) -> str:
+    parts = _split(text, ("nats", "tls"))
+    if parts.username is not None or parts.password is not None:
+        raise Rejected("must not hold a user or password; name them in user and password_env, or token_env")
+    return text
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or text.endswith("]") or (text.count(":") > 1 and not text.startswith("[")):
+        host, port = text, str(_SYSLOG_TLS_PORT)
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65_535:
+        raise Rejected(f"must be {ADDRESS.allowed}")
+    return _host(host.removeprefix("[").removesuffix("]")), int(port)
+
+
+def _subject(text: str) -> str:
+    if len(text) > 200 or not re.fullmatch(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*", text):
+        raise Rejected(f"must be {SUBJECT.allowed}")
+    return text
+
+
+def _word(text: str) -> str:
+    if not _VISIBLE.fullmatch(text) or len(text) > 200:
+        raise Rejected(f"must be {WORD.allowed}")
+    return text
+
+
 HOST: Final = Text("an IP address or host name, without a port", _host)
 PATH: Final = Text("a path", _path)
 METRICS_PATH: Final = Text("a path that begins with / and is none of the gateway's own routes", _metrics_path)
@@ -144,3 +184,8 @@ ADMIN_KEY: Final = Text(f"{ADMIN_KEY_MIN_CHARS} to 1000 visible ASCII characters
 API_KEY: Final = Text("visible ASCII characters, without spaces", _api_key)
 VARIABLE: Final = Text("the name of an environment variable", _variable)
 MODEL: Final = Text("1 to 200 printable characters", _model)
+SINK_URL: Final = Text("an http:// or https:// URL", _sink_url)
+NATS_URL: Final = Text("a nats:// or tls:// URL", _nats_url)
+ADDRESS: Final = Text("a host name or IP address, with :port or without", _address)
+SUBJECT: Final = Text("a NATS subject without wildcards", _subject)
+WORD: Final = Text("1 to 200 visible ASCII characters, without spaces", _word)

@@ -13,6 +13,7 @@ Family = Literal["authentication", "entity", "api"]
 
 VENDOR = "AILinux"
 PRODUCT = "TriStar"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _FAMILIES: Mapping[str, Family] = {
     "auth_success": "authentication",
@@ -109,13 +110,18 @@ class Fields:
         return False if self.action == "auth_success" else None
 
     @property
-    def epoch_ms(self) -> int:
-        """Milliseconds since the epoch."""
+    def epoch_us(self) -> int:
+        """Microseconds since the epoch."""
         try:
             when = dt.datetime.fromisoformat(self.text("timestamp") or "")
         except ValueError:
             return 0
-        return int(when.replace(tzinfo=when.tzinfo or dt.UTC).timestamp() * 1000)
+        return (when.replace(tzinfo=when.tzinfo or dt.UTC) - _EPOCH) // dt.timedelta(microseconds=1)
+
+    @property
+    def epoch_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return self.epoch_us // 1000
 
     @property
     def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

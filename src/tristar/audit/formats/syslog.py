@@ -30,8 +30,8 @@ _ESCAPES = str.maketrans(
 _BOM = "\ufeff"
 
 
-def render(fields: Fields) -> bytes:
-    """One RFC 5424 message without framing."""
+def render(fields: Fields, text: bytes | None = None) -> bytes:
+    """One RFC 5424 message without framing; `text` takes the record's place as its text."""
     priority = _FACILITY * 8 + _SEVERITIES.get(fields.level, 6)
     header = " ".join(
         (
@@ -43,7 +43,7 @@ def render(fields: Fields) -> bytes:
             _name(fields.action, 32),
         )
     )
-    return f"{header} {_structured(fields)} {_BOM}".encode() + fields.line
+    return f"{header} {_structured(fields)} {_BOM}".encode() + (fields.line if text is None else text)
 
 
 def _structured(fields: Fields) -> str:

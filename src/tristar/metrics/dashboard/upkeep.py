@@ -126,6 +126,35 @@ AUDIT: Final = Row(
             line=10000,
         ),
         Panel(
+            "Delivered",
+            "Records per second that a sink has acknowledged. AuditMandatorySinkStuck watches it.",
+            "ops",
+            (Query(rate("ailinux_audit_sink_delivered_total", "sink"), "{{sink}}"),),
+        ),
+        Panel(
+            "Failed deliveries, last hour",
+            "Repeated until they succeed.",
+            "short",
+            (
+                Query(
+                    f"sum by (sink) (increase(ailinux_audit_sink_failures_total{{{HERE}}}[1h]))",
+                    "{{sink}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Records that a sink misses, last hour",
+            "Refused by it, or expired before their turn. AuditSinkMissedRecords fires above 0.",
+            "short",
+            (
+                Query(
+                    f"sum by (sink, reason) (increase(ailinux_audit_sink_missed_total{{{HERE}}}[1h]))",
+                    "{{sink}} {{reason}}",
+                ),
+            ),
+            line=1,
+        ),
+        Panel(
             "Last verification",
             "What the last verification of the log found.",
             "short",
