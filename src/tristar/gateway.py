@@ -21,13 +21,13 @@ from tristar.edge.health import Dependency
 from tristar.edge.memory import mcp, rest
 from tristar.edge.memory.desk import Desk
 from tristar.edge.memory.tools import Toolbox
-from tristar.edge.visits import VisitLedger
+from tristar.edge.visits import Visits
 from tristar.errors import Unavailable
 from tristar.host.hub import Hub
 from tristar.host.link import Link
 from tristar.host.port import Port
 from tristar.host.slots import SlotTable
-from tristar.ledger import Ledger
+from tristar.ledger import Ledger, WatchedLedger
 from tristar.limits.limiter import Limiter
 from tristar.memory.opening import open_store
 from tristar.memory.store import Store
@@ -38,8 +38,8 @@ from tristar.routing.board import Breakers
 from tristar.routing.router import Router
 from tristar.settings import Settings
 from tristar.storage.engine import Database
-from tristar.traces.ledger import TracedLedger
 from tristar.traces.opening import open_tracer
+from tristar.traces.watcher import TraceWatcher
 
 CHAT_PATHS = ("/v1/chat/completions", "/v1/chat")
 
@@ -92,9 +92,9 @@ class Gateway:
     def __init__(self, settings: Settings, ties: Ties, clock: Clock) -> None:
         self._tracer = open_tracer(settings.otel, __version__)
         if self._tracer is not None:
-            ties = replace(ties, ledger=TracedLedger(ties.ledger, self._tracer))
+            ties = replace(ties, ledger=WatchedLedger(ties.ledger, TraceWatcher(self._tracer)))
         if settings.logs.access:
-            ties = replace(ties, ledger=VisitLedger(ties.ledger, settings.metrics.path))
+            ties = replace(ties, ledger=WatchedLedger(ties.ledger, Visits(settings.metrics.path)))
         self._settings = settings
         self._ties = ties
         self._clock = clock

@@ -63,3 +63,56 @@ class Ledger(Protocol):
     ) -> None:
         """Record something beside the request itself; durability and errors as `close`."""
         ...
+
+
+class Watcher(Protocol):
+    """Sees every exchange at both ends. Neither method blocks or raises."""
+
+    def begun(self, exchange: Exchange) -> None:
+        """It is about to begin; nothing was sent upstream."""
+        ...
+
+    def closed(self, exchange: Exchange) -> None:
+        """It was closed, whether its record is durable or not; one that was refused had not begun."""
+        ...
+
+
+class WatchedLedger:
+    """See `Ledger`. Built only where somebody watches."""
+
+    def __init__(self, ledger: Ledger, watcher: Watcher) -> None:
+        self._ledger = ledger
+        self._watcher = watcher
+
+    def check(self) -> None:
+        """See `Ledger.check`."""
+        self._ledger.check()
+
+    def begin(self, exchange: Exchange) -> None:
+        """See `Ledger.begin`."""
+        self._watcher.begun(exchange)
+        self._ledger.begin(exchange)
+
+    def notice(self, notice: Notice) -> None:
+        """See `Ledger.notice`."""
+        self._ledger.notice(notice)
+
+    async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
+        """See `Ledger.close`."""
+        was_closed = exchange.closed
+        try:
+            await self._ledger.close(exchange, status, outcome)
+        finally:
+            if exchange.closed and not was_closed:
+                self._watcher.closed(exchange)
+
+    async def record(
+        self,
+        action: str,
+        resource: str,
+        details: Mapping[str, object],
+        exchange: Exchange | None = None,
+        level: str = "INFO",
+    ) -> None:
+        """See `Ledger.record`."""
+        await self._ledger.record(action, resource, details, exchange, level)

@@ -45,7 +45,7 @@ _log = structlog.get_logger("tristar.traces")
 
 
 class OtlpTracer:
-    """See `ledger.Tracer`. Has one thread, the SDK another; `close` ends both and sends what waits."""
+    """See `watcher.Tracer`. Has one thread, the SDK another; `close` ends both and sends what waits."""
 
     def __init__(self, variables: Mapping[str, str], version: str) -> None:
         for name, value in variables.items():  # the SDK reads the process's own environment alone
