@@ -23,7 +23,7 @@ def _place() -> Place:
     data_dir = values.get(Settings, {}).get("data_dir", Settings.data_dir)
     total_bytes = None if audit.total_size_mb is None else audit.total_size_mb * _MIB
     options = WriterOptions(audit.max_size_mb * _MIB, audit.retention_days, total_bytes)
-    return Place(here / audit.dir, here / data_dir, options, audit.mode)
+    return Place(here / audit.dir, here / data_dir, options, audit.mode, audit.erasable)
 
 
 enhanced_audit_logger = EnhancedAuditLogger(_place)

@@ -20,6 +20,7 @@ from tristar.audit.listener import AuditSocket
 from tristar.audit.reader import Snapshot
 from tristar.audit.record import Origin, Scribe
 from tristar.audit.signing import Signer
+from tristar.audit.subjects import Keyring
 from tristar.audit.writer import AuditWriter, WriterOptions
 from tristar.auth.keys import Keys
 from tristar.clock import Clock, SystemClock
@@ -303,7 +304,8 @@ def writer_options(settings: Settings) -> WriterOptions:
 def open_scribe(settings: Settings, clock: Clock) -> Scribe:
     """This process's scribe; the fingerprint key is the installation's, made on first use."""
     origin = Origin(host=socket.gethostname(), worker=str(os.getpid()), version=__version__)
-    return Scribe(origin, clock=clock, fingerprint_key=_fingerprint_key(settings.data_dir))
+    keyring = Keyring.make(settings.audit.dir) if settings.audit.erasable else None
+    return Scribe(origin, clock=clock, fingerprint_key=_fingerprint_key(settings.data_dir), keyring=keyring)
 
 
 def _fingerprint_key(data_dir: Path) -> bytes:
@@ -321,7 +323,8 @@ def _fingerprint_key(data_dir: Path) -> bytes:
 
 def open_slots(settings: Settings) -> SlotTable:
     """This process's table of requests in progress."""
-    return SlotTable(slots_path(settings.audit.dir, os.getpid(), secrets.token_hex(4)))
+    path = slots_path(settings.audit.dir, os.getpid(), secrets.token_hex(4))
+    return SlotTable(path, addresses=not settings.audit.erasable)
 
 
 def _recorded_in(directory: Path) -> Callable[[set[str], float], set[str]]:

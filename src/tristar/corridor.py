@@ -122,6 +122,7 @@ class Corridor:
         exchange.action = "llm_call"
         exchange.model_asked = call.model
         exchange.prompt = call.prompt
+        exchange.end_user = call.end_user or exchange.end_user
         exchange.streamed = call.stream
         route = self._route(call, asked.actor)
         exchange.prompt_policy = strictest([asked.actor.prompt_policy, *[llm.prompts for llm in route]])

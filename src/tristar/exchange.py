@@ -21,6 +21,9 @@ PromptPolicy = Literal["none", "metadata", "redacted", "full"]
 words without what identifies a person, the words. Credentials stay out of it under every policy."""
 
 PROMPT_POLICIES: tuple[PromptPolicy, ...] = get_args(PromptPolicy)
+END_USER_LIMIT = 256
+"""Characters of the name by which callers tell whom a request is for; no more are read."""
+
 WORDS_KEPT: frozenset[PromptPolicy] = frozenset({"redacted", "full"})
 _RANK = {policy: rank for rank, policy in enumerate(PROMPT_POLICIES)}
 
@@ -104,6 +107,7 @@ class Exchange:
         "closed",
         "details",
         "duration_s",
+        "end_user",
         "endpoint",
         "event_id",
         "finish_reason",
@@ -167,6 +171,7 @@ class Exchange:
         self.action = "request"
         self.actor: str | None = None
         self.session_id: str | None = None
+        self.end_user: str | None = None
         self.log_level = "INFO"
         self.model_asked: str | None = None
         self.llm_id: str | None = None

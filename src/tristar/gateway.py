@@ -13,7 +13,7 @@ from tristar.auth.gate import Gate
 from tristar.auth.keys import Keys
 from tristar.clock import Clock
 from tristar.corridor import Corridor, error_event
-from tristar.edge import admin, console, health, keys, models
+from tristar.edge import admin, console, erasure, health, keys, models
 from tristar.edge.admin import Orders
 from tristar.edge.control import control_app
 from tristar.edge.front import Front, Scraper
@@ -166,6 +166,7 @@ class Gateway:
                 rest.router(desk),
                 mcp.router(self._assistant),
                 keys.router(self._keys, ties.ledger),
+                erasure.router(settings.audit.dir, ties.ledger),
             ],
         )
         return Front(

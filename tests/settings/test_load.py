@@ -268,3 +268,15 @@ def test_loading_creates_nothing(tmp_path: Path) -> None:
     load({"AUDIT_LOG_DIR": "a/b", "TRISTAR_DATA_DIR": "c"}, tmp_path)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_retention_below_its_floor_is_a_fault(tmp_path: Path) -> None:
+    """AUDIT_MIN_RETENTION_DAYS is what a law asks: nobody undercuts it by an environment variable."""
+    floor = {"AUDIT_MIN_RETENTION_DAYS": "183"}
+
+    with pytest.raises(
+        SettingsInvalid, match=r"AUDIT_RETENTION_DAYS.* is less than AUDIT_MIN_RETENTION_DAYS = 183"
+    ):
+        load(floor, tmp_path)
+
+    assert load(floor | {"AUDIT_RETENTION_DAYS": "183"}, tmp_path).audit.retention_days == 183

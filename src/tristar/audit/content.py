@@ -3,6 +3,7 @@
 Every text passes `redact` here as everything else does: credentials are in no record, whatever the policy.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,24 @@ from tristar.exchange import WORDS_KEPT, Exchange
 PROMPT_CHARS = 12_000
 ANSWER_CHARS = 12_000
 """No record holds more of either; what was left out is marked."""
+
+
+class Fingerprint:
+    """HMAC-SHA256 (RFC 2104) with both pads hashed beforehand: half the cost of `hmac.digest`."""
+
+    def __init__(self, key: bytes) -> None:
+        block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def __call__(self, content: bytes | None) -> tuple[int | None, str | None]:
+        """The content's size and fingerprint."""
+        if content is None:
+            return None, None
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(content)
+        outer.update(inner.digest())
+        return len(content), outer.hexdigest()
 
 
 def words(exchange: Exchange) -> dict[str, object]:

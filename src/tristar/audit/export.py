@@ -13,6 +13,7 @@ from tristar.audit.formats.fields import Fields
 from tristar.audit.outfile import ExportRefused, OutFile, compression, real_path, refuse_unsafe
 from tristar.audit.reader import Position, Snapshot, Span
 from tristar.audit.record import timestamp
+from tristar.audit.subjects import keyring_of, unseal_lines
 from tristar.clock import Clock
 
 __all__ = ["Export", "ExportRefused", "Manifest", "Moment", "export", "moment", "span"]
@@ -63,13 +64,16 @@ def export(
     since: Moment | None = None,
     until: Moment | None = None,
     progress: Callable[[int], None] | None = None,
+    unseal: bool = False,
 ) -> Export:
     """Write every record from `since` to `until`, both inclusive, in the order of the log.
 
-    `jsonl` gives the log's own bytes. The path really written ends in `.gz` or `.zst` if and only if it is
-    compressed so. Streams: memory does not grow with the log. An existing file of that name is replaced in
-    one step, and only by a complete export. `progress` is called with the count so far. Blocks; run it in
-    a thread.
+    `jsonl` gives the log's own bytes: what is encrypted for a subject stays so, unless `unseal` asks for it.
+    Every other format has it readable, as long as the subject is not erased.
+
+    The path really written ends in `.gz` or `.zst` if and only if it is compressed so. Streams: memory does
+    not grow with the log. An existing file of that name is replaced in one step, and only by a complete
+    export. `progress` is called with the count so far. Blocks; run it in a thread.
 
     Raises:
         ExportRefused: the path is a link, a directory, or within the log; nothing was written.
@@ -77,13 +81,15 @@ def export(
         AuditCorrupt: a line of the log is no record and the format needs one; nothing was written.
         OSError: the disk refused; nothing was left behind.
     """
-    packed, shape, within = compression(compress), _shape(form), span(since, until)
+    packed, within = compression(compress), span(since, until)
+    shape = _shape(form)
     path = real_path(output, packed)
     refuse_unsafe(path, directory)
     tally = _Tally(progress)
-    with OutFile(path, packed) as file:
+    with keyring_of(directory) as found, OutFile(path, packed) as file:
+        keyring = found if unseal or form != "jsonl" else None
         for chunk in tally.over(_selected(Snapshot.take(directory), within)):
-            file.write(shape(chunk))
+            file.write(shape(unseal_lines(chunk, keyring)))
     manifest = Manifest(
         file=path.name,
         format=form,

@@ -21,6 +21,7 @@ from tristar.audit.options import WriterOptions
 from tristar.audit.query import Question, Record
 from tristar.audit.record import LIBRARY_WORKER, Origin, Scribe
 from tristar.audit.signing import Signer
+from tristar.audit.subjects import Keyring
 from tristar.clock import Clock, SystemClock
 from tristar.errors import AuditUnavailable
 
@@ -36,6 +37,8 @@ class Place:
     data_dir: Path
     options: WriterOptions = field(default_factory=WriterOptions)
     mode: Literal["strict", "relaxed"] = "strict"
+    erasable: bool = False
+    """As AUDIT_ERASABLE: what a record says of its `user_id` can be erased, that id included."""
 
 
 @dataclass(slots=True)
@@ -100,6 +103,8 @@ class EnhancedAuditLogger:
             SettingsInvalid: AUDIT_LOG_DIR or its like is not valid.
         """
         opened = self._opened()
+        if opened.scribe.awaits(user_id):
+            await _prepare(opened.scribe, str(user_id))
         draft = opened.scribe.event(
             action,
             resource,
@@ -110,6 +115,7 @@ class EnhancedAuditLogger:
             trace_id=trace_id,
             ip_address=ip_address,
             duration_ms=duration_ms,
+            subject=user_id,
         )
         await _append(opened, draft)
         return draft.event_id
@@ -236,15 +242,16 @@ class EnhancedAuditLogger:
                 atexit.unregister(self.close)
                 atexit.register(self.close)
             elif opened.pid != os.getpid():  # a forked child goes on under a name of its own
-                self._open = opened = _Open(opened.place, self._scribe(), opened.access)
+                self._open = opened = _Open(opened.place, self._scribe(opened.place), opened.access)
             return opened
 
-    def _scribe(self) -> Scribe:
+    def _scribe(self, place: Place) -> Scribe:
         origin = Origin(platform.node(), f"{LIBRARY_WORKER}-{os.getpid()}", __version__)
-        return Scribe(origin, clock=self._clock, fingerprint_key=os.urandom(32))
+        keyring = Keyring.make(place.directory) if place.erasable else None
+        return Scribe(origin, clock=self._clock, fingerprint_key=os.urandom(32), keyring=keyring)
 
     def _begin(self, place: Place) -> _Open:
-        scribe = self._scribe()
+        scribe = self._scribe(place)
         access = self._open_access(
             place.directory,
             options=place.options,
@@ -254,6 +261,13 @@ class EnhancedAuditLogger:
             timeout_s=_STRICT_TIMEOUT_S if place.mode == "strict" else _RELAXED_TIMEOUT_S,
         )
         return _Open(place, scribe, access)
+
+
+async def _prepare(scribe: Scribe, subject: str) -> None:
+    try:
+        await asyncio.to_thread(scribe.prepare, subject)
+    except OSError as error:
+        raise AuditUnavailable(f"no key could be made for the user: {error.strerror}") from error
 
 
 async def _append(opened: _Open, draft: Draft) -> None:

@@ -11,6 +11,7 @@ from tristar.audit import reader
 from tristar.audit.export import Moment, span
 from tristar.audit.reader import Snapshot, Span
 from tristar.audit.record import level as known_level
+from tristar.audit.subjects import Keyring, keyring_of, unseal
 
 MOST_RECORDS = 100_000
 """No answer holds more; export instead."""
@@ -61,11 +62,12 @@ def query(directory: Path, question: Question) -> list[Record]:
     if not 1 <= question.limit <= MOST_RECORDS:
         raise ValueError(f"limit is {question.limit}: use 1 to {MOST_RECORDS}, or export")
     wanted, within = question.wanted(), span(question.since, question.until)
-    needle = _needle(wanted)
-    segments = Snapshot.take(directory).segments
-    if question.newest_first:
-        return _newest(segments, wanted, within, needle, question.limit)
-    return _oldest(segments, wanted, within, needle, question.limit)
+    with keyring_of(directory) as keyring:
+        search = _Search(wanted, within, _needles(wanted, keyring), keyring)
+        segments = Snapshot.take(directory).segments
+        if question.newest_first:
+            return _newest(segments, search, question.limit)
+        return _oldest(segments, search, question.limit)
 
 
 def tail(directory: Path, count: int = 20, after_seq: int | None = None) -> list[Record]:
@@ -81,44 +83,56 @@ def tail(directory: Path, count: int = 20, after_seq: int | None = None) -> list
     lines = Snapshot.take(directory).last(count)
     if after_seq is not None:
         lines = [line for line in lines if reader.position(line).seq > after_seq]
-    return [reader.decode(line) for line in lines]
+    with keyring_of(directory) as keyring:
+        return [unseal(reader.decode(line), keyring) for line in lines]
 
 
-def _needle(wanted: dict[str, str]) -> bytes:
-    """Bytes that every matching line contains: the most selective field as the encoder writes it."""
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What makes a record match, and what its line is searched for before it is read."""
+
+    wanted: dict[str, str]
+    within: Span
+    needles: tuple[bytes, ...]
+    keyring: Keyring | None
+
+    def over(self, segment: reader.Segment) -> Iterator[Record]:
+        """The matching records of one segment, in order."""
+        for line in reader.matching(segment, self.within, self.needles):
+            record = unseal(reader.decode(line), self.keyring)
+            if all(record.get(name) == value for name, value in self.wanted.items()):
+                yield record
+
+
+def _needles(wanted: dict[str, str], keyring: Keyring | None) -> tuple[bytes, ...]:
+    """Bytes of which every matching line contains one: the most selective field as the encoder writes it."""
     for name in _MOST_SELECTIVE_FIRST:
         if name in wanted:
-            return b'"%s":%s' % (name.encode(), msgspec.json.encode(wanted[name]))
-    return b""
+            needle = field_needle(name, wanted[name])
+            key = keyring.find(wanted[name]) if keyring is not None and name == "user_id" else None
+            return (needle,) if key is None else (needle, key.needle)
+    return (b"",)
 
 
-def _matches(
-    segment: reader.Segment, wanted: dict[str, str], within: Span, needle: bytes
-) -> Iterator[Record]:
-    for line in reader.matching(segment, within, needle):
-        record = reader.decode(line)
-        if all(record.get(name) == value for name, value in wanted.items()):
-            yield record
+def field_needle(name: str, value: str) -> bytes:
+    """A field of a record as it stands in the line."""
+    return b'"%s":%s' % (name.encode(), msgspec.json.encode(value))
 
 
-def _newest(
-    segments: tuple[reader.Segment, ...], wanted: dict[str, str], within: Span, needle: bytes, limit: int
-) -> list[Record]:
+def _newest(segments: tuple[reader.Segment, ...], search: _Search, limit: int) -> list[Record]:
     found: list[Record] = []
     for segment in reversed(segments):
-        matches = deque(_matches(segment, wanted, within, needle), maxlen=limit - len(found))
+        matches = deque(search.over(segment), maxlen=limit - len(found))
         found.extend(reversed(matches))
         if len(found) >= limit:
             break
     return found
 
 
-def _oldest(
-    segments: tuple[reader.Segment, ...], wanted: dict[str, str], within: Span, needle: bytes, limit: int
-) -> list[Record]:
+def _oldest(segments: tuple[reader.Segment, ...], search: _Search, limit: int) -> list[Record]:
     found: list[Record] = []
     for segment in segments:
-        for record in _matches(segment, wanted, within, needle):
+        for record in search.over(segment):
             found.append(record)
             if len(found) >= limit:
                 return found

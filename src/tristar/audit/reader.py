@@ -9,7 +9,7 @@ before its turn is gone, as retention meant it to be.
 import io
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,8 +161,11 @@ class Snapshot:
         for segment in self.segments:
             yield from _before_padding(segment.chunks())
 
-    def lines(self, span: Span = EVERYTHING, needle: bytes = b"") -> Iterator[bytes]:
-        """The lines within a range of time that contain the needle, in order, newlines included."""
+    def lines(self, span: Span = EVERYTHING, needle: bytes | Sequence[bytes] = b"") -> Iterator[bytes]:
+        """The lines within a range of time that contain the needle, in order, newlines included.
+
+        Of several needles one is enough.
+        """
         for segment in self.segments:
             yield from matching(segment, span, needle)
 
@@ -176,13 +179,17 @@ class Snapshot:
         return list(newest)
 
 
-def matching(segment: Segment, span: Span = EVERYTHING, needle: bytes = b"") -> Iterator[bytes]:
-    """The lines of one segment within a range of time that contain the needle, newlines included."""
+def matching(
+    segment: Segment, span: Span = EVERYTHING, needle: bytes | Sequence[bytes] = b""
+) -> Iterator[bytes]:
+    """The lines of one segment within a range of time that contain a needle, newlines included."""
+    needles = (needle,) if isinstance(needle, bytes) else tuple(needle)
     for chunk in _before_padding(segment.chunks()):
-        if needle and needle not in chunk:
+        present = [each for each in needles if each in chunk]
+        if not present:
             continue
         for line in chunk.splitlines(keepends=True):
-            if needle in line and (span.everything or span.holds(line)):
+            if any(each in line for each in present) and (span.everything or span.holds(line)):
                 yield line
 
 

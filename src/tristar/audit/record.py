@@ -6,17 +6,17 @@ and everything after the sequence number, which only the writer knows.
 
 import enum
 import functools
-import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar, get_args
 
 import msgspec
 
 from tristar.audit import plain
-from tristar.audit.content import words
+from tristar.audit.content import Fingerprint, words
 from tristar.audit.draft import Draft
+from tristar.audit.subjects import Keyring, SubjectKey, seal
 from tristar.clock import Clock
 from tristar.exchange import Attempt, Exchange, TokenSource
 
@@ -82,6 +82,8 @@ _RESOURCE_CHARS = 1024
 _ACTION_CHARS = 128
 _DETAILS_CHARS = 40_000
 _SMALLER_DETAILS_CHARS = (10_000, 2_500)
+_SEALED_BYTES = 44_000  # in base64, and with the rest of the line, still no longer than a line may be
+_PERSONAL = ("prompt", "answer", "prompt_hmac", "answer_hmac")
 _OVERHEAD_BYTES = 64  # the sequence number and what joins the parts
 
 _Part = TypeVar("_Part", bound=msgspec.Struct)
@@ -163,15 +165,39 @@ class Scribe:
 
     `fingerprint_key` is this installation's own: fingerprints of prompts and answers are
     HMAC-SHA256 under it, so that equal texts can be told equal and no text can be guessed
-    without the key. Safe to share between threads; touches no disk.
+    without the key. With a `keyring`, what identifies the person that a record is about is encrypted under
+    that person's own key (see `subjects`). Safe to share between threads; touches no disk but for the keys
+    of new subjects, which `prepare` makes beforehand.
     """
 
-    def __init__(self, origin: Origin, *, clock: Clock, fingerprint_key: bytes) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        clock: Clock,
+        fingerprint_key: bytes,
+        keyring: Keyring | None = None,
+    ) -> None:
         self._clock = clock
-        self._fingerprint = _Fingerprint(fingerprint_key)
+        self._keyring = keyring
+        self._fingerprint = Fingerprint(fingerprint_key)
         self._suffix = (
             b"," + _encode(_mended(_End(origin.service, origin.version, origin.host, origin.worker)))[1:]
         )
+
+    @property
+    def keyring(self) -> Keyring | None:
+        """The subjects' keys; None where nothing is encrypted."""
+        return self._keyring
+
+    def awaits(self, subject: str | None) -> bool:
+        """Whether `prepare` has work to do before a record about this subject."""
+        return subject is not None and self._keyring is not None and not self._keyring.known(subject)
+
+    def prepare(self, subject: str) -> None:
+        """Make the subject's key, durably, if there is none. Blocks. Raises OSError."""
+        if self._keyring is not None:
+            self._keyring.key_for(subject)
 
     def from_exchange(self, exchange: Exchange) -> Draft:
         """The one terminal record of a closed exchange, stamped with the time of its end.
@@ -196,7 +222,9 @@ class Scribe:
             exchange.status,
             self._story(exchange),
         )
-        return self._draft(head, tail)
+        if exchange.end_user is None:
+            return self._draft(head, tail)
+        return self._about(exchange.end_user, head, tail)
 
     def event(
         self,
@@ -214,14 +242,17 @@ class Scribe:
         status: int | None = None,
         event_id: str | None = None,
         at: float | None = None,
+        subject: str | None = None,
     ) -> Draft:
         """Any other record. `at` is seconds since the epoch (default: now); ids default to new ones.
 
         A caller's own ids are kept as they are, redacted and bounded. Whatever `details` is, the
-        record is valid, of at most `MAX_LINE_BYTES`, and free of what looks like a secret.
+        record is valid, of at most `MAX_LINE_BYTES`, and free of what looks like a secret. `subject` is the
+        person whom the details are about, and who acted if `user_id` is the same.
 
         Raises:
             ValueError: `log_level` is not a level.
+            OSError: the subject's key could not be made.
         """
         ids = os.urandom(32).hex()
         head = _Head(
@@ -241,21 +272,44 @@ class Scribe:
             _whole(status),
             {} if details is None else plain.mapping(details, _DETAILS_CHARS),
         )
-        return self._draft(head, tail)
+        if subject is None or self._keyring is None:
+            return self._draft(head, tail)
+        return self._draft(head, *_sealed(self._keyring.key_for(subject), tail, actor=subject == user_id))
 
     def internal(self, action: str, resource: str, details: Mapping[str, object]) -> Draft:
         """What the log's writer records about the log itself; its level follows from the action."""
         return self.event(action, resource, _INTERNAL_LEVELS.get(action, Level.INFO), details)
 
-    def _draft(self, head: _Head, tail: _Tail) -> Draft:
+    def _about(self, subject: str, head: _Head, tail: _Tail) -> Draft:
+        """The record of a request that names whom it is for."""
+        details: dict[str, object] = dict(msgspec.to_builtins(tail.details))
+        named: dict[str, object] = {"end_user": plain.text(subject, _FIELD_CHARS)}
+        if self._keyring is None:
+            tail.details = details | named
+            return self._draft(head, tail)
+        named |= {name: details.pop(name) for name in _PERSONAL if name in details}
+        sealed = _fields_of(tail, ("session_id", "ip_address")) | {"details": _sealable(named)}
+        tail.session_id = tail.ip_address = None
+        tail.details = details
+        try:
+            key = self._keyring.key_for(subject)
+        except OSError as error:
+            details["end_user_left_out"] = f"no key could be made: {error.strerror}"
+            return self._draft(head, tail)
+        return self._draft(head, tail, seal(key, tail.event_id, sealed))
+
+    def _draft(self, head: _Head, tail: _Tail, sealed: bytes = b"") -> Draft:
         try:
             before, after = _encode(head), _encode(tail)
         except (UnicodeEncodeError, TypeError):
             before, after = _encode(_mended(head)), _encode(_mended(tail))
-        room = MAX_LINE_BYTES - _OVERHEAD_BYTES - len(before) - len(self._suffix)
+        suffix = self._suffix
+        if sealed:
+            suffix = b"".join((suffix[:-1], b',"sealed":"', sealed, b'"}'))
+        room = MAX_LINE_BYTES - _OVERHEAD_BYTES - len(before) - len(suffix)
         if len(after) > room:
             after = _fitting(tail, room)
-        return Draft(before[:-1] + b',"seq":', b"," + after[1:-1] + self._suffix, tail.event_id)
+        return Draft(before[:-1] + b',"seq":', b"," + after[1:-1] + suffix, tail.event_id)
 
     def _story(self, exchange: Exchange) -> object:
         more = _circumstances(exchange)
@@ -285,24 +339,6 @@ class Scribe:
             *self._fingerprint(exchange.prompt if exchange.prompt_policy != "none" else None),
             *self._fingerprint(exchange.answer if exchange.prompt_policy != "none" else None),
         )
-
-
-class _Fingerprint:
-    """HMAC-SHA256 (RFC 2104) with both pads hashed beforehand: half the cost of `hmac.digest`."""
-
-    def __init__(self, key: bytes) -> None:
-        block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
-
-    def __call__(self, content: bytes | None) -> tuple[int | None, str | None]:
-        """The content's size and fingerprint."""
-        if content is None:
-            return None, None
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(content)
-        outer.update(inner.digest())
-        return len(content), outer.hexdigest()
 
 
 def timestamp(at: float) -> str:
@@ -421,6 +457,27 @@ def _mended(part: _Part) -> _Part:
     if isinstance(mended, _Tail):
         mended.details = plain.mapping(msgspec.to_builtins(mended.details), _DETAILS_CHARS)
     return mended
+
+
+def _fields_of(tail: _Tail, names: Sequence[str]) -> dict[str, object]:
+    return {name: value for name in names if (value := getattr(tail, name)) is not None}
+
+
+def _sealable(details: dict[str, object]) -> dict[str, object]:
+    """The details, cut where they would not fit into a line once encrypted."""
+    if len(_encode(details)) <= _SEALED_BYTES:
+        return details
+    return plain.mapping(details, _SMALLER_DETAILS_CHARS[0]) | {plain.CUT_KEY: True}
+
+
+def _sealed(key: SubjectKey, tail: _Tail, *, actor: bool) -> tuple[_Tail, bytes]:
+    """The record's open part, and its details, encrypted; who acted, too, if that is the subject."""
+    fields = _fields_of(tail, ("user_id", "session_id", "ip_address") if actor else ())
+    details = _sealable(msgspec.to_builtins(tail.details))
+    told = msgspec.structs.replace(tail, details={})
+    if actor:
+        told.user_id, told.session_id, told.ip_address = f"subject:{key.id}", None, None
+    return told, seal(key, tail.event_id, fields | {"details": details})
 
 
 def _fitting(tail: _Tail, room_bytes: int) -> bytes:

@@ -20,8 +20,9 @@ from tristar.audit.proof import check_proof
 from tristar.audit.proof import prove as make_proof
 from tristar.audit.query import MOST_RECORDS, Question, Record
 from tristar.audit.record import Action
+from tristar.audit.subjects import Keyring
 from tristar.audit.writer import AuditWriter
-from tristar.cli import holds
+from tristar.cli import holds, subjects
 from tristar.cli.configuration import ConfigOption, JsonOption, settings_or_refuse
 from tristar.cli.endings import Misused, plain_errors
 from tristar.cli.lines import COLUMNS, cells, print_whole, shown
@@ -52,6 +53,8 @@ from tristar.settings import Settings
 app = typer.Typer(help="The audit log: verify, export, ask, follow, recover.", no_args_is_help=True)
 keys = typer.Typer(help="The key that signs the log.", no_args_is_help=True)
 app.add_typer(holds.app, name="hold")
+app.command()(subjects.about)
+app.command()(subjects.erase)
 app.add_typer(keys, name="keys")
 
 _LOG = "audit/log"
@@ -122,6 +125,9 @@ def export(
         str | None, typer.Option("--compress", metavar="HOW", help="gzip (the default) or zstd.")
     ] = None,
     no_compress: Annotated[bool, typer.Option("--no-compress", help="Leave it as it is.")] = False,
+    unseal: Annotated[
+        bool, typer.Option("--unseal", help="jsonl: with what is encrypted for a person readable.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -143,6 +149,7 @@ def export(
                 since=first,
                 until=last,
                 progress=progress,
+                unseal=unseal,
             )
     manifest = done.manifest
     if as_json:
@@ -183,7 +190,8 @@ def query(
     _print_records(records, as_json=as_json)
     if len(records) == limit:
         typer.echo(f"There may be more: these are {limit:,} (--limit), export gives all.", err=True)
-    _record(recorder, "audit_read", {"command": "query", "filters": asked, "records": len(records)})
+    details = {"command": "query", "filters": asked, "records": len(records)}
+    _record(recorder, "audit_read", details, subject=user if user and not _is_ours(user) else None)
 
 
 @app.command()
@@ -316,14 +324,22 @@ def _nobody(tokens: object, error: AuditUnavailable | None) -> None:
 def _reader(settings: Settings) -> Recorder:
     """What records a reading of this log; refuses where there is none, or where it could not be recorded."""
     refuse_stranger(existing_log(settings.audit.dir))
-    return Recorder(settings)
+    keyring = Keyring.make(settings.audit.dir) if settings.audit.erasable else None
+    return Recorder(settings, keyring=keyring)
 
 
-def _record(recorder: Recorder, action: Action, details: Mapping[str, object]) -> None:
+def _is_ours(user: str) -> bool:
+    """Whether a user id is one of the gateway's own: a key, or who runs a command. It names no person."""
+    return user.startswith(("key_", "os:", "subject:")) or user in {"anonymous", "bootstrap"}
+
+
+def _record(
+    recorder: Recorder, action: Action, details: Mapping[str, object], *, subject: str | None = None
+) -> None:
     """Record what was read. The answer is out already: a broken log must be readable to be mended."""
     with plain_errors():
         try:
-            asyncio.run(recorder.record(action, _LOG, details))
+            asyncio.run(recorder.record(action, _LOG, details, subject=subject))
         except AuditUnavailable as error:
             fail(f"The answer is complete, but the log could not record that it was read: {error}.", FAILED)
 

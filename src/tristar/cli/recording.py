@@ -14,6 +14,7 @@ from tristar.audit.options import WriterOptions
 from tristar.audit.reader import Snapshot
 from tristar.audit.record import Action, Origin, Scribe
 from tristar.audit.signing import KEY_FILE, KeyInvalid, Signer
+from tristar.audit.subjects import Keyring
 from tristar.cli.endings import Misused
 from tristar.clock import Clock, SystemClock
 from tristar.settings import Settings
@@ -28,16 +29,29 @@ class Recorder:
     With `make` the log may be begun by the first record, as `serve` would; without it there must be one.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None, make: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        make: bool = False,
+        keyring: Keyring | None = None,
+    ) -> None:
         self._settings = settings
         self._make = make
         self.clock = clock or SystemClock()
-        self.scribe = cli_scribe(self.clock)
+        self.scribe = cli_scribe(self.clock, keyring)
 
     async def record(
-        self, action: Action, resource: str, details: Mapping[str, object], log_level: str = "INFO"
+        self,
+        action: Action,
+        resource: str,
+        details: Mapping[str, object],
+        log_level: str = "INFO",
+        *,
+        subject: str | None = None,
     ) -> None:
-        """Return once the record is durable.
+        """Return once the record is durable; `subject` is the person whom the details are about.
 
         Raises:
             Misused: the log belongs to another user.
@@ -45,7 +59,9 @@ class Recorder:
         """
         directory = self._settings.audit.dir
         refuse_stranger(directory)
-        draft = self.scribe.event(action, resource, log_level, details, user_id=f"os:{operator()}")
+        draft = self.scribe.event(
+            action, resource, log_level, details, user_id=f"os:{operator()}", subject=subject
+        )
         async with self._access(directory) as access:
             await access.append(draft)
 
@@ -65,10 +81,10 @@ class Recorder:
         return lambda: load_signer(data_dir)
 
 
-def cli_scribe(clock: Clock) -> Scribe:
+def cli_scribe(clock: Clock, keyring: Keyring | None = None) -> Scribe:
     """Makes the records of this command."""
     origin = Origin(platform.node(), f"cli-{os.getpid()}", __version__)
-    return Scribe(origin, clock=clock, fingerprint_key=os.urandom(32))
+    return Scribe(origin, clock=clock, fingerprint_key=os.urandom(32), keyring=keyring)
 
 
 def operator() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tristar.clock import Clock
 from tristar.errors import BadRequest, BodyTooLarge
-from tristar.exchange import Exchange, in_progress
+from tristar.exchange import END_USER_LIMIT, Exchange, in_progress
 from tristar.relay.departure import ClientGone
 
 Scope = dict[str, Any]
@@ -37,6 +37,7 @@ class Incoming:
     content_length: int | None = None
     timeout_s: float | None = None
     session_id: str | None = None
+    end_user: str | None = None
     accept: str | None = None
     passed_on: list[tuple[bytes, bytes]] | None = None
 
@@ -86,6 +87,10 @@ def _session(incoming: Incoming, value: bytes) -> None:
     incoming.session_id = value.decode("latin-1")[:SESSION_LIMIT]
 
 
+def _end_user(incoming: Incoming, value: bytes) -> None:
+    incoming.end_user = value.decode("latin-1")[:END_USER_LIMIT] or None
+
+
 def _accept(incoming: Incoming, value: bytes) -> None:
     incoming.accept = value.decode("latin-1")
 
@@ -97,6 +102,7 @@ _READERS: Mapping[bytes, Callable[[Incoming, bytes], None]] = {
     b"content-length": _content_length,
     b"x-request-timeout": _timeout,
     b"x-session-id": _session,
+    b"x-user-id": _end_user,
     b"accept": _accept,
 }
 
@@ -121,6 +127,7 @@ def begin_exchange(scope: Scope, incoming: Incoming, endpoint: str, clock: Clock
     )
     exchange.session_id = incoming.session_id
     in_progress.set(exchange)
+    exchange.end_user = incoming.end_user
     return exchange
 
 

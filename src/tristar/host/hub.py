@@ -324,7 +324,8 @@ class Hub:
             last.level,
             details,
             user_id=last.user_id,
-            session_id=last.session_id,
+            # Whom the request is for is not known yet, so nothing could erase a session that names them.
+            session_id=last.session_id if self.scribe.keyring is None else None,
             trace_id=last.trace_id,
             ip_address=last.ip_address,
             outcome="success" if last.action == "auth_success" else "refused",

@@ -34,7 +34,7 @@ from tristar.host.frames import (
     from_hub,
     pack,
 )
-from tristar.host.local import event_draft, no_record
+from tristar.host.local import event_draft, no_record, prepared
 from tristar.host.slots import SlotTable
 from tristar.ledger import Notice
 from tristar.limits.allowance import Amount, Subject
@@ -206,6 +206,8 @@ class LinkLedger:
 
     async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
         """See `Ledger.close`."""
+        if self._scribe.awaits(exchange.end_user):
+            await prepared(self._scribe, exchange)
         exchange.close(status, outcome, self._clock.monotonic())
         draft = self._scribe.from_exchange(exchange) if exchange.audited else None
         slot = exchange.slot

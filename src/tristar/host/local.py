@@ -1,6 +1,7 @@
 """The ledger of a process that holds the hub itself."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from tristar.audit.draft import Draft
@@ -44,6 +45,8 @@ class LocalLedger:
 
     async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
         """See `Ledger.close`."""
+        if self._hub.scribe.awaits(exchange.end_user):
+            await prepared(self._hub.scribe, exchange)
         exchange.close(status, outcome, self._clock.monotonic())
         draft = self._hub.scribe.from_exchange(exchange) if exchange.audited else None
         slot = exchange.slot
@@ -82,6 +85,12 @@ class LocalLedger:
             self._slots.clear(slot)
 
 
+async def prepared(scribe: Scribe, exchange: Exchange) -> None:
+    """Make the key of whom the request is for off the event loop, before its record needs it."""
+    with contextlib.suppress(OSError):  # the record says then that it leaves the person out
+        await asyncio.to_thread(scribe.prepare, str(exchange.end_user))
+
+
 def event_draft(
     scribe: Scribe,
     action: str,
@@ -94,15 +103,17 @@ def event_draft(
     """The record of something beside a request, under the request's own ids if there is one."""
     if exchange is None:
         return scribe.event(action, resource, level, details)
+    # What can be erased stands once, in the request's own record of the same trace.
+    erasable = scribe.keyring is not None and exchange.end_user is not None
     return scribe.event(
         action,
         resource,
         level,
         details,
         user_id=exchange.actor,
-        session_id=exchange.session_id,
+        session_id=None if erasable else exchange.session_id,
         trace_id=exchange.trace_id,
-        ip_address=exchange.ip_address,
+        ip_address=None if erasable else exchange.ip_address,
     )
 
 

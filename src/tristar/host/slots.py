@@ -50,10 +50,14 @@ _decoder = msgspec.msgpack.Decoder(Begun)
 
 
 class SlotTable:
-    """The table of one serving process; it writes, others may only read. One thread."""
+    """The table of one serving process; it writes, others may only read. One thread.
 
-    def __init__(self, path: Path, slots: int = SLOTS) -> None:
+    Without `addresses` it keeps no client's: the name under which it could be erased is not known yet.
+    """
+
+    def __init__(self, path: Path, slots: int = SLOTS, *, addresses: bool = True) -> None:
         self.path = path
+        self._addresses = addresses
         size = HEADER_BYTES + slots + slots * CELL_BYTES
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -82,7 +86,7 @@ class SlotTable:
             _resource(exchange),
             exchange.endpoint,
             exchange.started_at,
-            exchange.ip_address,
+            exchange.ip_address if self._addresses else None,
             exchange.actor,
         )
         cell = _encoder.encode(begun)[: CELL_BYTES - _LENGTH.size]

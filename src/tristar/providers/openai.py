@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from tristar.errors import BadRequest
+from tristar.exchange import END_USER_LIMIT
 
 DONE = b"data: [DONE]\n\n"
 BYTES_PER_TOKEN = 4
@@ -168,6 +169,17 @@ class ChatCall:
     def prompt(self) -> bytes:
         """The messages' bytes, for fingerprint and estimate."""
         return bytes(self.fields["messages"])
+
+    @property
+    def end_user(self) -> str | None:
+        """Whom the request is for, as the caller names them in `user`; None where it is no such name."""
+        raw = self.fields.get("user")
+        if raw is None:
+            return None
+        try:
+            return _str.decode(raw)[:END_USER_LIMIT] or None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None  # the upstream's to refuse
 
     @property
     def output_limit(self) -> int | None:

@@ -53,7 +53,7 @@ def load(
         sinks=read_sinks(document, variables, directory, faults),
     )
     _check_binding(values, variables, faults)
-    _check_sizes(values, faults)
+    _check_audit(values, faults)
     otel = {name: value for name, value in variables.items() if name.startswith(OTEL_PREFIX)}
     _check_tracing(otel, faults)
     faults.check()
@@ -99,8 +99,16 @@ def _check_binding(values: Values, variables: Mapping[str, str], faults: Faults)
         )
 
 
-def _check_sizes(values: Values, faults: Faults) -> None:
+def _check_audit(values: Values, faults: Faults) -> None:
     audit = Audit(**values.get(Audit, {}))
+    floor = audit.min_retention_days
+    if floor is not None and audit.retention_days < floor:
+        faults.add(
+            "AUDIT_RETENTION_DAYS",
+            str(audit.retention_days),
+            f"is less than AUDIT_MIN_RETENTION_DAYS = {floor}",
+            f"Set it to {floor} or more, or lower the floor if nothing requires it.",
+        )
     if audit.total_size_mb is not None and audit.total_size_mb < audit.max_size_mb:
         faults.add(
             "AUDIT_TOTAL_SIZE_MB",

@@ -46,6 +46,8 @@ class Audit:
     total_size_mb: int | None = None
     mode: AuditMode = "strict"
     sinks: tuple[SinkOptions, ...] = ()
+    min_retention_days: int | None = None
+    erasable: bool = False
 
 
 @dataclass(frozen=True)

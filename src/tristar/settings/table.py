@@ -91,6 +91,20 @@ VARIABLES: Final[Sequence[Row]] = (
         "relaxed: never waits, what is lost is counted",
     ),
     Row(
+        "AUDIT_MIN_RETENTION_DAYS",
+        Audit,
+        "min_retention_days",
+        Whole(1, 36_500),
+        "a floor that a law or contract sets: `AUDIT_RETENTION_DAYS` may not be less",
+    ),
+    Row(
+        "AUDIT_ERASABLE",
+        Audit,
+        "erasable",
+        Switch(),
+        "what identifies a person is encrypted under a key of theirs that `tristar audit erase` destroys",
+    ),
+    Row(
         "REDIS_URL",
         Settings,
         "redis_url",
