@@ -22,7 +22,7 @@ from tristar.limits.allowance import Subject
 from tristar.limits.headers import rate_limit_headers
 from tristar.limits.usage import Refusal, tightest
 from tristar.memory.recall import Recollection, Scope
-from tristar.providers.openai import DONE, ChatCall, MemoryAsk, parse_chat
+from tristar.providers.openai import DONE, Call, ChatCall, MemoryAsk, parse_chat, parse_embedding
 from tristar.relay.attempts import Errand, Relay
 from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
@@ -118,19 +118,40 @@ class Corridor:
             ClientGone: the client left; the exchange is still open.
         """
         call = parse_chat(asked.body)
+        route = self._begin(call, asked)
         exchange = asked.exchange
-        exchange.action = "llm_call"
-        exchange.model_asked = call.model
-        exchange.prompt = call.prompt
-        exchange.end_user = call.end_user or exchange.end_user
-        exchange.streamed = call.stream
-        route = self._route(call, asked.actor)
         exchange.prompt_policy = strictest([asked.actor.prompt_policy, *[llm.prompts for llm in route]])
         if call.stream and exchange.prompt_policy in WORDS_KEPT:
             exchange.answer_calls = []
         self._ledger.check()
         if call.memory is not None:
             await self._recall(call, call.memory, asked)
+        await self._serve(call, route, asked, reply)
+
+    async def embed(self, asked: Asked, reply: Reply) -> None:
+        """Answer one request for embeddings; errors as `chat`.
+
+        Vectors of different models cannot be compared: only a fallback with the same model may answer.
+        """
+        call = parse_embedding(asked.body)
+        route = self._begin(call, asked)
+        route = [llm for llm in route if llm.model == route[0].model]
+        asked.exchange.prompt_policy = strictest([asked.actor.prompt_policy, *[llm.prompts for llm in route]])
+        self._ledger.check()
+        await self._serve(call, route, asked, reply)
+
+    def _begin(self, call: Call, asked: Asked) -> Sequence[Llm]:
+        """Note what is asked for; the llms that may answer."""
+        exchange = asked.exchange
+        exchange.action = "llm_call"
+        exchange.model_asked = call.model
+        exchange.prompt = call.prompt
+        exchange.end_user = call.end_user or exchange.end_user
+        exchange.streamed = call.stream
+        return self._route(call, asked.actor)
+
+    async def _serve(self, call: Call, route: Sequence[Llm], asked: Asked, reply: Reply) -> None:
+        exchange = asked.exchange
         errand = Errand(
             exchange, call, reply.departure, asked.deadline, exchange.started, asked.upstream_headers
         )
@@ -175,7 +196,7 @@ class Corridor:
             raise refuse(errand.exchange, drawn)
         return drawn
 
-    def _route(self, call: ChatCall, actor: Actor) -> Sequence[Llm]:
+    def _route(self, call: Call, actor: Actor) -> Sequence[Llm]:
         route = self.router.route(call.model, call.fallbacks)
         if not actor.may_use(route[0].llm_id):
             raise Forbidden(f"This key may not use the model {call.model!r}.", param="model")

@@ -42,6 +42,7 @@ from tristar.traces.opening import open_tracer
 from tristar.traces.watcher import TraceWatcher
 
 CHAT_PATHS = ("/v1/chat/completions", "/v1/chat")
+EMBEDDINGS_PATH = "/v1/embeddings"
 
 _SINK_MODE = "requests are served, records wait in the log"
 
@@ -173,7 +174,7 @@ class Gateway:
             gate=self._gate,
             ledger=ties.ledger,
             clock=self._clock,
-            endpoints=dict.fromkeys(CHAT_PATHS, corridor.chat),
+            endpoints={**dict.fromkeys(CHAT_PATHS, corridor.chat), EMBEDDINGS_PATH: corridor.embed},
             control=control,
             scraper=ties.scraper,
             error_event=error_event,

@@ -19,6 +19,7 @@ from tests.upstream.wire import Framing, Wire, frame, framing_headers, head, las
 __all__ = [
     "Answer",
     "Cut",
+    "Embedded",
     "Garbage",
     "Hang",
     "Malformed",
@@ -224,6 +225,25 @@ class Answer:
             stage.half_close()
         elif self.wire.afterwards == "close" or self.wire.framing == "close":
             stage.close()
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings: one `vector` for each text, `tokens` counted."""
+
+    vector: tuple[float, ...] = (0.6, 0.8)
+    tokens: int = 7
+
+    async def play(self, stage: Stage) -> None:
+        """Answer the call."""
+        asked = stage.call.json["input"]
+        texts = asked if isinstance(asked, list) else [asked]
+        data = [{"object": "embedding", "index": n, "embedding": self.vector} for n, _ in enumerate(texts)]
+        usage = {"prompt_tokens": self.tokens, "total_tokens": self.tokens}
+        body = payload.encode({"object": "list", "model": stage.call.model, "data": data, "usage": usage})
+        stage.answered(200)
+        length = ("content-length", str(len(body)))
+        await stage.send(head(200, [("content-type", "application/json"), length]) + body)
 
 
 @dataclass(frozen=True)

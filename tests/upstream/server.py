@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar, cast
 import httptools
 from tests.upstream import payload
 from tests.upstream.journal import Call, Connection, Journal
-from tests.upstream.script import Answer, Status, Step
+from tests.upstream.script import Answer, Embedded, Status, Step
 from tests.upstream.sockets import bound_socket
 from tests.upstream.stage import Stage
 from tests.upstream.wire import head
@@ -91,11 +91,11 @@ class Upstream:
         """What this call meets; consumes one step of the model's script."""
         if call.number in self._numbered:
             return self._numbered[call.number]
-        if not call.path.endswith("/chat/completions"):
+        if not call.path.endswith(("/chat/completions", "/embeddings")):
             return Other()
         steps = self._scripts.get(call.model)
         if not steps:
-            return self.default
+            return Embedded() if call.path.endswith("/embeddings") else self.default
         return steps.popleft() if len(steps) > 1 else steps[0]
 
     def __enter__(self) -> Self:

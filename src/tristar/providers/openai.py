@@ -6,7 +6,7 @@ Source of the shapes: OpenAI's published API description, `CreateChatCompletionR
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -153,10 +153,41 @@ _messages = msgspec.json.Decoder(list[msgspec.Raw])
 _turn = msgspec.json.Decoder(_Turn)
 
 
+class Call(Protocol):
+    """One request to an llm, as it goes to whichever upstream."""
+
+    path: ClassVar[str]
+    """Behind the provider's base URL."""
+    model: str
+    stream: bool
+    wants_usage: bool
+    fallbacks: tuple[str, ...] | None
+
+    @property
+    def prompt(self) -> bytes:
+        """What is asked, for fingerprint and estimate."""
+        ...
+
+    @property
+    def end_user(self) -> str | None:
+        """Whom the request is for, as the caller names them in `user`; None where it is no such name."""
+        ...
+
+    @property
+    def output_limit(self) -> int | None:
+        """The tokens that the answer may have at most; None if that is not known."""
+        ...
+
+    def body_for(self, model: str, prefill: str = "") -> bytes:
+        """The body that goes upstream, under the upstream's model name."""
+        ...
+
+
 @dataclass(slots=True)
 class ChatCall:
     """One chat request: the fields that the gateway acts upon, and all of them as they came."""
 
+    path: ClassVar[str] = "/chat/completions"
     model: str
     stream: bool
     wants_usage: bool
@@ -172,14 +203,8 @@ class ChatCall:
 
     @property
     def end_user(self) -> str | None:
-        """Whom the request is for, as the caller names them in `user`; None where it is no such name."""
-        raw = self.fields.get("user")
-        if raw is None:
-            return None
-        try:
-            return _str.decode(raw)[:END_USER_LIMIT] or None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None  # the upstream's to refuse
+        """See `Call.end_user`."""
+        return _end_user(self.fields)
 
     @property
     def output_limit(self) -> int | None:
@@ -234,24 +259,65 @@ class ChatCall:
         return _encoder.encode(fields | {"messages": msgspec.Raw(messages + comma + told + b"]")})
 
 
+@dataclass(slots=True)
+class EmbeddingCall:
+    """One request for embeddings. Its answer is never streamed and has no tokens of output."""
+
+    path: ClassVar[str] = "/embeddings"
+    model: str
+    fallbacks: tuple[str, ...] | None
+    fields: _Fields
+    stream: bool = False
+    wants_usage: bool = False
+
+    @property
+    def prompt(self) -> bytes:
+        """The texts, as they came."""
+        return bytes(self.fields["input"])
+
+    @property
+    def end_user(self) -> str | None:
+        """See `Call.end_user`."""
+        return _end_user(self.fields)
+
+    @property
+    def output_limit(self) -> int | None:
+        """Nothing is written."""
+        return 0
+
+    def body_for(self, model: str, prefill: str = "") -> bytes:
+        """See `Call.body_for`; there is nothing to prefill."""
+        del prefill
+        self.fields.pop("fallbacks", None)
+        return _encoder.encode(self.fields | {"model": msgspec.Raw(_encoder.encode(model))})
+
+
+def parse_embedding(body: bytes) -> EmbeddingCall:
+    """Read a request for embeddings.
+
+    Raises:
+        BadRequest: it is not JSON, or a field that the gateway reads has the wrong type.
+    """
+    fields = _read_object(body)
+    model = _read_model(fields)
+    asked = fields.get("input")
+    if asked is None or bytes(asked)[:1] not in {b'"', b"["}:
+        raise BadRequest("`input` must be a string, or an array of strings or tokens.", param="input")
+    fallbacks = _optional(fields, "fallbacks", _names, "an array of model names")
+    return EmbeddingCall(model, None if fallbacks is None else tuple(fallbacks), fields)
+
+
 def parse_chat(body: bytes) -> ChatCall:
     """Read a chat request.
 
     Raises:
         BadRequest: it is not JSON, or a field that the gateway reads has the wrong type.
     """
-    try:
-        fields = _fields_decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise BadRequest("The request body must be a JSON object.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"The request body is not valid JSON: {str(error)[:200]}") from error
-    model = _required(fields, "model", _str, "a string naming a model; GET /v1/models lists them")
+    fields = _read_object(body)
+    model = _read_model(fields)
     messages = fields.get("messages")
     if messages is None or bytes(messages)[:1] != b"[":
         raise BadRequest("`messages` must be an array of message objects.", param="messages")
-    if not model:
-        raise BadRequest("`model` must be a string naming a model; GET /v1/models lists them.", param="model")
     stream = bool(_optional(fields, "stream", _flag, "true or false"))
     fallbacks = _optional(fields, "fallbacks", _names, "an array of model names")
     options = _optional(fields, "stream_options", _options, "an object")
@@ -263,6 +329,32 @@ def parse_chat(body: bytes) -> ChatCall:
         fields=fields,
         memory=_optional(fields, "memory", _memory, "an object with project, type, tags, limit, …"),
     )
+
+
+def _end_user(fields: _Fields) -> str | None:
+    raw = fields.get("user")
+    if raw is None:
+        return None
+    try:
+        return _str.decode(raw)[:END_USER_LIMIT] or None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None  # the upstream's to refuse
+
+
+def _read_object(body: bytes) -> _Fields:
+    try:
+        return _fields_decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequest("The request body must be a JSON object.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The request body is not valid JSON: {str(error)[:200]}") from error
+
+
+def _read_model(fields: _Fields) -> str:
+    model = _required(fields, "model", _str, "a string naming a model; GET /v1/models lists them")
+    if not model:
+        raise BadRequest("`model` must be a string naming a model; GET /v1/models lists them.", param="model")
+    return model
 
 
 def _read_turn(raw: msgspec.Raw) -> _Turn:

@@ -16,7 +16,7 @@ from tristar.clock import Clock
 from tristar.errors import AllTargetsOpen, DeadlineExceeded, UpstreamBroken, UpstreamFailed
 from tristar.exchange import Attempt, AttemptStatus, Exchange, attempt_span_id
 from tristar.limits.usage import Refusal
-from tristar.providers.openai import BYTES_PER_TOKEN, ChatCall, Completion, Usage, read_completion
+from tristar.providers.openai import BYTES_PER_TOKEN, Call, Completion, Usage, read_completion
 from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.failure import Verdict, refusal, timed_out, verdict
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
@@ -42,7 +42,7 @@ class Errand:
     """What one request brings to every attempt. Times are readings of the monotonic clock."""
 
     exchange: Exchange
-    call: ChatCall
+    call: Call
     departure: Departure
     deadline: float
     started: float
@@ -321,7 +321,7 @@ class Relay:
         return stream
 
     async def _send(self, llm: Llm, attempt: Attempt, errand: Errand, limit: float) -> Response:
-        upstream, head = self._upstreams.chat(llm.provider)
+        upstream, head = self._upstreams.at(llm.provider, errand.call.path)
         body = errand.call.body_for(llm.model, errand.prefill)
         response = await upstream.send(
             head + _headers(errand), body, errand.departure, limit, fresh=errand.fresh

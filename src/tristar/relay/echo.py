@@ -3,7 +3,11 @@
 It speaks the OpenAI dialect to the relay like any upstream, but from inside the process.
 """
 
+import base64
+import math
 import time
+import zlib
+from array import array
 
 import msgspec
 
@@ -32,7 +36,17 @@ class _Request(msgspec.Struct):
     stream_options: _Options | None = None
 
 
+class _EmbeddingRequest(msgspec.Struct):
+    input: str | list[str]
+    model: str = "echo"
+    encoding_format: str = "float"
+
+
+EMBEDDINGS = b"/embeddings"
+DIMENSIONS = 64
+
 _decoder = msgspec.json.Decoder(_Request)
+_embedding_decoder = msgspec.json.Decoder(_EmbeddingRequest)
 _encoder = msgspec.json.Encoder()
 
 
@@ -59,23 +73,22 @@ class EchoResponse:
 
 
 class Echo:
-    """An `Upstream` that answers with the last user message; tokens are its words."""
+    """An `Upstream` that answers with the last user message; tokens are its words.
+
+    It also embeds: texts that share words get vectors that point the same way.
+    """
 
     async def send(
         self, head: bytes, body: bytes, departure: Departure, deadline: float, *, fresh: bool = False
     ) -> EchoResponse:
         """See `Upstream.send`."""
-        del head, departure, deadline, fresh
+        del departure, deadline, fresh
+        if head.startswith(EMBEDDINGS):
+            return _embedded(body)
         try:
             request = _decoder.decode(body)
         except msgspec.DecodeError as error:
-            told = {
-                "error": {
-                    "message": f"echo cannot read the request: {error}",
-                    "type": "invalid_request_error",
-                }
-            }
-            return EchoResponse(400, b"application/json", [_encoder.encode(told)])
+            return _refused(f"echo cannot read the request: {error}")
         words = _question(request.messages).split(" ")
         usage = _usage(request.messages, words)
         if request.stream:
@@ -87,6 +100,40 @@ class Echo:
 
     async def close(self) -> None:
         """See `Upstream.close`."""
+
+
+def _refused(message: str) -> EchoResponse:
+    told = {"error": {"message": message, "type": "invalid_request_error"}}
+    return EchoResponse(400, b"application/json", [_encoder.encode(told)])
+
+
+def _embedded(body: bytes) -> EchoResponse:
+    try:
+        request = _embedding_decoder.decode(body)
+    except msgspec.DecodeError as error:
+        return _refused(f"echo embeds strings alone: {error}")
+    texts = [request.input] if isinstance(request.input, str) else request.input
+    vectors = [_vector(text) for text in texts]
+    shown: list[object] = list(vectors)
+    if request.encoding_format == "base64":
+        shown = [base64.b64encode(array("f", vector).tobytes()).decode() for vector in vectors]
+    tokens = sum(len(text.split()) for text in texts)
+    told = {
+        "object": "list",
+        "model": request.model,
+        "data": [{"object": "embedding", "index": n, "embedding": each} for n, each in enumerate(shown)],
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+    return EchoResponse(200, b"application/json", [_encoder.encode(told)])
+
+
+def _vector(text: str) -> list[float]:
+    """Which words a text has, as a direction: each word counts in one place, chosen by its hash."""
+    vector = [0.0] * DIMENSIONS
+    for word in text.casefold().split():
+        vector[zlib.crc32(word.encode(errors="replace")) % DIMENSIONS] += 1.0
+    length = math.hypot(*vector) or 1.0
+    return [value / length for value in vector]
 
 
 def _text(message: _Message) -> str:

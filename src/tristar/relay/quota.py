@@ -9,7 +9,7 @@ from tristar.exchange import Attempt, Exchange
 from tristar.limits.allowance import MOST, MOST_MICROUSD, Allowance, Amount, Subject, limited
 from tristar.limits.limiter import FREE, NOT_MADE, Limiter, Reservation, limit_exceeded
 from tristar.limits.usage import Refusal, Standings
-from tristar.providers.openai import BYTES_PER_TOKEN, ChatCall
+from tristar.providers.openai import BYTES_PER_TOKEN, Call
 from tristar.routing.catalog import Llm
 
 LEASE_MARGIN_S = 5.0
@@ -87,7 +87,7 @@ class Quota:
         self._llms.clear()
 
     async def draw(
-        self, subjects: Sequence[Subject], call: ChatCall, attempts: list[Attempt], deadline: float
+        self, subjects: Sequence[Subject], call: Call, attempts: list[Attempt], deadline: float
     ) -> Share | Refusal:
         """Reserve one request on all of these; `deadline` is when, at the latest, it ends (monotonic).
 
@@ -109,7 +109,7 @@ def refuse(exchange: Exchange, refused: Refusal) -> GatewayError:
     return limit_exceeded(refused)
 
 
-def estimate(call: ChatCall, subjects: Sequence[Subject]) -> Amount:
+def estimate(call: Call, subjects: Sequence[Subject]) -> Amount:
     """What to reserve: the prompt, and the answer at the length that the client allows.
 
     Where it allows any length the answer is a guess; no guess makes a request too large for a limit.
