@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.audit.trials import crowd, replay, tampering, tracing
 from tests.audit.trials.outcome import Outcome
+from tests.contract.storm import storm
 
 Trial = Callable[[Path], Outcome]
 
@@ -52,12 +53,17 @@ def _cuts(folder: Path) -> Outcome:
     return replay.cuts(folder, states=3, records=60)
 
 
+def _storm(folder: Path) -> Outcome:
+    return storm(folder, kills=200)
+
+
 TRIALS: Mapping[str, Trial] = {
     "audit-crowd": _crowd,
     "audit-kills": _kills,
     "audit-order": _order,
     "audit-faults": _faults,
     "audit-cuts": _cuts,
+    "audit-storm": _storm,
     "audit-flips": _flips,
     "audit-truncations": _truncations,
     "audit-lines": _lines,

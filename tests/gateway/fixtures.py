@@ -22,9 +22,10 @@ def gateway(tmp_path: Path) -> Iterator[StartGateway]:
             env: Mapping[str, str] | None = None,
             workers: int = 1,
             args: Sequence[str] = (),
+            under: Sequence[str] = (),
             name: str = "gateway",
         ) -> Gateway:
-            made = Gateway(tmp_path / name, toml=toml, env=env, workers=workers, args=args)
+            made = Gateway(tmp_path / name, toml=toml, env=env, workers=workers, args=args, under=under)
             return stack.enter_context(watched(made)).start()
 
         yield start

@@ -40,6 +40,7 @@ class Gateway:
         env: its environment beside PATH; nothing else of the test's own gets in.
         workers: as `--workers`.
         args: further arguments of `serve`.
+        under: a command that runs it, `strace …` say, and becomes it: same process id.
     """
 
     def __init__(
@@ -50,15 +51,18 @@ class Gateway:
         env: Mapping[str, str] | None = None,
         workers: int = 1,
         args: Sequence[str] = (),
+        under: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self.workers = workers
+        self._under = under
         self.url = ""
         self.ready_after_s = 0.0
         self.printed: list[str] = []
         self._errors = folder / "stderr.txt"
         self._env = _environment(folder) | dict(env or {})
         self._command = [
+            *under,
             sys.executable,
             "-m",
             "tristar",
@@ -206,8 +210,10 @@ class Gateway:
 
     @property
     def audit_folder(self) -> Path:
-        """AUDIT_LOG_DIR."""
-        return Path(self._env["AUDIT_LOG_DIR"])
+        """AUDIT_LOG_DIR, as the gateway sees it: what it runs under may have given it mounts of its own."""
+        path = Path(self._env["AUDIT_LOG_DIR"])
+        seen = Path(f"/proc/{self.pid}/root").joinpath(*path.parts[1:]) if self._under else path
+        return seen if seen.is_dir() else path
 
     @property
     def data_folder(self) -> Path:

@@ -212,8 +212,9 @@ class TileWriter:
         for path in dict.fromkeys(written):
             with contextlib.suppress(FileNotFoundError):  # an incomplete one, outgrown and removed
                 self._sync_file(path)
-        parents = {path.parent for path in written}
-        for parent in parents | {parent.parent for parent in parents}:
+        top = self._directory / TILES
+        parents = {parent for path in written for parent in path.parents if parent.is_relative_to(top)}
+        for parent in sorted(parents, reverse=True):  # a name is worth something once what it leads to is there
             with contextlib.suppress(FileNotFoundError):
                 self._disk.sync_directory(parent)
         self._pinned = {path for path in self._partial if self._current(path)}

@@ -76,12 +76,12 @@ def order(root: Path) -> Outcome:
         for line in call.strings[0].decode().splitlines():
             name = line.partition(" ")[0]
             outcome.count("acknowledgements")
-            outcome.require(_covered(life.calls, written.get(name), call), f"{name} was told too soon")
+            outcome.require(covered(life.calls, written.get(name), call), f"{name} was told too soon")
     outcome.require(alive_and_well(life.root, life.told, outcome), "the log is not good")
     return outcome
 
 
-def _covered(calls: list[Call], line: Call | None, told: Call) -> bool:
+def covered(calls: list[Call], line: Call | None, told: Call) -> bool:
     """Whether line and checkpoint were synced, one after the other, between this write and that word."""
     if line is None:
         return False
@@ -113,10 +113,12 @@ def alive_and_well(root: Path, told: list[tuple[str, int]], outcome: Outcome, wh
     """Whether the log opens, closes, verifies; what was told must be there once, or deleted by retention."""
     bench, before = Bench(root), len(outcome.faults)
     try:
-        bench.open().close()
+        writer = bench.open()
+        writer.close()
     except (TriStarError, OSError) as error:
         outcome.faults.append(f"{what}: the log does not open: {error}")
         return False
+    outcome.require(not writer.health().warning, f"{what}: {writer.health().warning}")
     found = {int(str(record["seq"])): str(record["event_id"]) for record in bench.records()}
     gaps = read_gaps(bench.directory, [bench.signer.verifier])
     for name, seq in told:
