@@ -214,7 +214,7 @@ class TileWriter:
                 self._sync_file(path)
         top = self._directory / TILES
         parents = {parent for path in written for parent in path.parents if parent.is_relative_to(top)}
-        for parent in sorted(parents, reverse=True):  # a name is worth something once what it leads to is there
+        for parent in sorted(parents, reverse=True):  # the contents first, then the names that lead there
             with contextlib.suppress(FileNotFoundError):
                 self._disk.sync_directory(parent)
         self._pinned = {path for path in self._partial if self._current(path)}
