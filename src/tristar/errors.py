@@ -12,7 +12,9 @@
     |-- KeyInvalid                 a signing or verifier key is not one (audit/signing)
     `-- GatewayError               an answer to a client
         |-- BadRequest             400
-        |   `-- BodyTooLarge       413
+        |   |-- BodyTooLarge       413
+        |   |-- HeadTooLarge       431
+        |   `-- RequestTooSlow     408
         |-- Unauthenticated        401
         |   `-- KeyRefused         401, with the reason (auth/gate)
         |-- Forbidden              403
@@ -118,6 +120,21 @@ class BodyTooLarge(BadRequest):
     """The body exceeds `[server] max_body_mb`; it was not read to its end."""
 
     status, code = 413, "request_too_large"
+
+
+class HeadTooLarge(BadRequest):
+    """The request line and headers are too long, or there are too many; nothing was read after them."""
+
+    status, code = 431, "request_head_too_large"
+
+
+class RequestTooSlow(BadRequest):
+    """The request did not arrive in time; nothing was sent upstream.
+
+    Client action: retry unchanged.
+    """
+
+    status, code = 408, "request_timeout"
 
 
 class Unauthenticated(GatewayError):

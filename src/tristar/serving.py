@@ -7,36 +7,23 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import structlog
-import uvicorn
 import uvloop
 
 from tristar.app import hosting, linked, reload_on_hangup, settle_collector, solo
 from tristar.crew import Crew, Worker, fork
-from tristar.edge.front import Front
-from tristar.edge.protocol import GatewayProtocol
+from tristar.edge.server import Server
 from tristar.errors import StartRefused
 from tristar.gateway import Gateway
 from tristar.logs import configure
 from tristar.settings import Settings
 
 BACKLOG = 2048
-KEEP_ALIVE_S = 75
 DRAIN_MARGIN_S = 5.0
-INTERRUPT_S = 3.0
 
 _log = structlog.get_logger("tristar")
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: draining is ours to order."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """See `uvicorn.Server`."""
-        yield
 
 
 def serve(settings: Settings) -> int:
@@ -91,41 +78,23 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _server(app: Front, drain_s: float) -> _Server:
-    config = uvicorn.Config(
-        app,
-        http=GatewayProtocol,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(drain_s),
-        backlog=BACKLOG,
-    )
-    return _Server(config)
-
-
 async def _run(gateway: Gateway, listener: socket.socket, drain_s: float) -> None:
     """Serve until a signal; then turn ready off and let what is in flight finish."""
-    server = _server(gateway.app, drain_s)
+    loop = asyncio.get_running_loop()
+    server = Server(loop, gateway.app.serve)
+    told: asyncio.Future[None] = loop.create_future()
 
     def drain() -> None:
         gateway.draining = True
-        server.should_exit = True
+        if not told.done():
+            told.set_result(None)
 
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain)
     settle_collector()
-    await server.serve(sockets=[listener])
-    interrupted = set(server.server_state.tasks)
-    if interrupted:
-        # Cancelled at the end of the drain time: each still tells its client and enters its record.
-        await asyncio.wait(interrupted, timeout=INTERRUPT_S)
+    await server.listen(listener, BACKLOG)
+    await told
+    await server.drain(drain_s)
 
 
 async def _serve_solo(settings: Settings, listener: socket.socket) -> int:

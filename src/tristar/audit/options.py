@@ -16,8 +16,10 @@ class WriterBusy(StartRefused):
 class WriterOptions:
     """Sizes in bytes, times in seconds; the defaults are those of the environment variables.
 
-    Under load a batch begins no sooner than `linger_s` (at most 0.002) after the one before it; a lone record
-    never lingers. While the disk fails, waiting records are given up after `give_up_s`.
+    After a batch of at least `crowd` records the next one begins no sooner than `linger_s` after it, since
+    each batch costs the same whatever it holds; with `crowd` 1 records linger wherever another came shortly
+    before, which is for callers that do not wait for them. While the disk fails, waiting records are given up
+    after `give_up_s`.
     """
 
     max_segment_bytes: int = 100 * 1024 * 1024
@@ -26,6 +28,7 @@ class WriterOptions:
     capacity: int = 65_536
     max_batch_bytes: int = 1 << 20
     linger_s: float = 0.001
+    crowd: int = 4
     give_up_s: float = 2.0
     publish_s: float = 1.0
     reserve_bytes: int = 4 << 20

@@ -32,7 +32,6 @@ _TICK_S = 1.0
 _RETRY_FIRST_S = 0.05
 _RETRY_LAST_S = 1.0
 _CLOSE_TRIES = 5
-_CROWD = 4  # from this many records in a batch on, batches are paced: each costs the same whatever it holds
 _WARN_AT = 0.8
 
 
@@ -162,6 +161,8 @@ class AuditWriter:
     def append_to(self, port: Port, draft: Draft, token: object) -> None:
         """As `append`, but the fate and the sequence numbers are told to this port."""
         self._intake.put(Entry(draft, token, port))
+        if self._options.crowd == 1:
+            self._intake.kick()  # a port's callers wait, as those of `append` do not
 
     def withdraw(self, tokens: Iterable[object]) -> set[object]:
         """Take back the records of these tokens that are queued and not in a write under way.
@@ -270,7 +271,7 @@ class AuditWriter:
         if self._down and not self._closing:
             self._intake.wait(1 << 61, self._retry_s)
             self._give_up()
-        elif self._last_count >= _CROWD:
+        elif self._last_count >= self._options.crowd:
             self._pace()
         if self._clock.monotonic() >= self._tick_due_s:
             self._tick()
@@ -290,7 +291,7 @@ class AuditWriter:
 
     def _pace(self) -> None:
         """Under load, let a batch gather: not sooner than `linger_s` after the last one began."""
-        linger_s = min(self._options.linger_s, 0.002) - (self._clock.monotonic() - self._began_s)
+        linger_s = self._options.linger_s - (self._clock.monotonic() - self._began_s)
         if linger_s > 0:
             self._intake.wait(self._options.max_batch_bytes, linger_s)
 

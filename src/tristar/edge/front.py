@@ -16,7 +16,6 @@ from tristar.clock import Clock
 from tristar.corridor import Asked, Reply, upstream_headers
 from tristar.edge.doorman import Doorman
 from tristar.edge.envelope import body_of, headers_of
-from tristar.edge.protocol import DEPARTURE, WATCHED
 from tristar.edge.reply import AsgiReply, common_headers
 from tristar.edge.request import (
     UNMATCHED,
@@ -29,8 +28,9 @@ from tristar.edge.request import (
     begin_exchange,
     check_path,
 )
+from tristar.edge.visit import Answer, AsgiVisit, Visit
 from tristar.errors import Forbidden, GatewayError, MethodNotAllowed, NoRecord, Unavailable, UpstreamFailed
-from tristar.exchange import Exchange, Outcome
+from tristar.exchange import Exchange, Ids, Outcome
 from tristar.ledger import Ledger
 from tristar.relay.departure import ClientGone, Departure
 
@@ -74,6 +74,7 @@ class Front:
         self._gate = gate
         self._ledger = ledger
         self._clock = clock
+        self._ids = Ids()
         self._endpoints = endpoints
         self._control = control
         self._scraper = scraper
@@ -87,37 +88,37 @@ class Front:
         if scope["type"] != "http":
             await self._control(scope, receive, send)
             return
-        path = scope["path"]
-        incoming = Incoming.of(scope)
-        endpoint = self._endpoints.get(path)
+        await self.serve(AsgiVisit(scope, receive, send))
+
+    async def serve(self, visit: Visit) -> None:
+        """Answer one request; whatever happens, its exchange is closed.
+
+        Raises:
+            Exception: a defect of ours after output was sent: the connection must break.
+        """
+        incoming = Incoming.of(visit.headers)
+        endpoint = self._endpoints.get(visit.path)
         if endpoint is not None:
-            await self._serve_llm(endpoint, scope, receive, send, incoming)
-        elif self._scraper is not None and path == self._scraper.path:
-            await self._serve_scrape(self._scraper, scope, send, incoming)
+            await self._serve_llm(endpoint, visit, incoming)
+        elif self._scraper is not None and visit.path == self._scraper.path:
+            await self._serve_scrape(self._scraper, visit, incoming)
         else:
-            await self._serve_control(scope, receive, send, incoming)
+            await self._serve_control(visit, incoming)
 
     # -- llm routes ------------------------------------------------------------
 
-    async def _serve_llm(
-        self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send, incoming: Incoming
-    ) -> None:
-        exchange = begin_exchange(scope, incoming, scope["path"], self._clock)
+    async def _serve_llm(self, endpoint: Endpoint, visit: Visit, incoming: Incoming) -> None:
+        exchange = begin_exchange(visit, incoming, visit.path, self._clock, self._ids)
         exchange.action = "llm_call"
-        departure = Departure(asyncio.get_running_loop())
-        reply = AsgiReply(send, exchange, departure)
-        watch: asyncio.Task[None] | None = None
+        reply = visit.reply(exchange)
         try:
             actor = await self._identify(exchange, incoming)
             self._ledger.begin(exchange)
-            if scope["method"] != "POST":
-                raise MethodNotAllowed(f"{scope['path']} takes POST.", allow="POST")  # noqa: TRY301 - closed below
+            if visit.method != "POST":
+                raise MethodNotAllowed(f"{visit.path} takes POST.", allow="POST")  # noqa: TRY301 - closed below
             if not actor.allows("chat"):
                 raise Forbidden("This key lacks the scope `chat`.")  # noqa: TRY301 - the same
-            body = await BodyReader(receive, incoming.content_length, self._max_body_bytes).read()
-            scope[DEPARTURE] = departure
-            if not scope.get(WATCHED):
-                watch = asyncio.create_task(_watch(receive, departure))
+            body = await visit.body(incoming.content_length, self._max_body_bytes)
             await endpoint(self._asked(exchange, actor, body, incoming), reply)
         except ClientGone:
             await self._depart(exchange)
@@ -128,8 +129,7 @@ class Front:
         except Exception:  # noqa: BLE001 - the edge's last resort
             await self._break(exchange, reply)
         finally:
-            if watch is not None:
-                watch.cancel()
+            visit.leave()
 
     def _asked(self, exchange: Exchange, actor: Actor, body: bytes, incoming: Incoming) -> Asked:
         budget_s = self._deadline_s
@@ -172,7 +172,7 @@ class Front:
         except NoRecord:
             return  # counted as lost; there is nobody left to tell
 
-    async def _refuse(self, exchange: Exchange, reply: AsgiReply, error: GatewayError) -> None:
+    async def _refuse(self, exchange: Exchange, reply: Answer, error: GatewayError) -> None:
         told = await self._close(exchange, error)
         await reply.whole(told.status, headers_of(told), body_of(told))
 
@@ -189,7 +189,7 @@ class Front:
             return no_record
         return error
 
-    async def _interrupt(self, exchange: Exchange, reply: AsgiReply) -> None:
+    async def _interrupt(self, exchange: Exchange, reply: Answer) -> None:
         """The drain time is over: the server cancels what still runs, and the client is told."""
         error = Unavailable("The gateway is shutting down; retry.", retry_after_s=1)
         if not reply.begun:
@@ -199,7 +199,7 @@ class Front:
         told = await self._close(exchange, error)
         await reply.end(self._error_event(told) if exchange.streamed else b"")
 
-    async def _break(self, exchange: Exchange, reply: AsgiReply) -> None:
+    async def _break(self, exchange: Exchange, reply: Answer) -> None:
         """A defect of ours: 500 if nothing was sent, else the connection breaks visibly."""
         _log.exception("request failed")
         error = GatewayError(
@@ -207,7 +207,7 @@ class Front:
         )
         if reply.begun:
             await self._close(exchange, error)
-            raise  # noqa: PLE0704 - called from an `except` only; uvicorn then closes the connection
+            raise  # noqa: PLE0704 - called from an `except` only; the server then breaks the connection
         await self._refuse(exchange, reply, error)
 
     async def close_control(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
@@ -218,11 +218,11 @@ class Front:
 
     # -- everything else -------------------------------------------------------
 
-    async def _serve_scrape(self, scraper: Scraper, scope: Scope, send: Send, incoming: Incoming) -> None:
-        exchange = begin_exchange(scope, incoming, scraper.path, self._clock)
-        reply = AsgiReply(send, exchange, Departure(asyncio.get_running_loop()))
+    async def _serve_scrape(self, scraper: Scraper, visit: Visit, incoming: Incoming) -> None:
+        exchange = begin_exchange(visit, incoming, scraper.path, self._clock, self._ids)
+        reply = visit.reply(exchange)
         try:
-            await self._admit_scrape(scope, exchange, incoming)
+            await self._admit_scrape(visit, exchange, incoming)
             body, kind = await scraper.scrape(incoming.accept)
         except GatewayError as error:
             await self._refuse(exchange, reply, error)
@@ -230,23 +230,24 @@ class Front:
         await self._ledger.close(exchange, 200, "success")
         await reply.whole(200, [(b"content-type", kind.encode())], body)
 
-    async def _admit_scrape(self, scope: Scope, exchange: Exchange, incoming: Incoming) -> None:
-        if scope["method"] not in {"GET", "HEAD"}:
-            raise MethodNotAllowed(f"{scope['path']} takes GET.", allow="GET, HEAD")
+    async def _admit_scrape(self, visit: Visit, exchange: Exchange, incoming: Incoming) -> None:
+        if visit.method not in {"GET", "HEAD"}:
+            raise MethodNotAllowed(f"{visit.path} takes GET.", allow="GET, HEAD")
         if is_loopback(exchange.ip_address):
             return
         actor = await self._identify(exchange, incoming)
         if not actor.allows("metrics"):
             raise Forbidden("This key lacks the scope `metrics`.")
 
-    async def _serve_control(self, scope: Scope, receive: Receive, send: Send, incoming: Incoming) -> None:
-        exchange = begin_exchange(scope, incoming, UNMATCHED, self._clock)
+    async def _serve_control(self, visit: Visit, incoming: Incoming) -> None:
+        exchange = begin_exchange(visit, incoming, UNMATCHED, self._clock, self._ids)
+        scope, receive, send = visit.asgi()
         scope["tristar.exchange"] = exchange
-        closing = _ClosingSend(self, scope, exchange, send)
         reply = AsgiReply(send, exchange, Departure(asyncio.get_running_loop()))
+        closing = _ClosingSend(self, scope, exchange, send)
         try:
-            check_path(scope["path"])
-            if not scope["path"].startswith(OPEN_PATHS) and scope["path"] != CONSOLE:
+            check_path(visit.path)
+            if not visit.path.startswith(OPEN_PATHS) and visit.path != CONSOLE:
                 scope["tristar.actor"] = await self._identify(exchange, incoming)
             self._ledger.begin(exchange)
             if exchange.audited:
@@ -318,13 +319,6 @@ class _ClosingSend:
         self.begun = True
         headers = [*start.get("headers", ()), *common_headers(self._exchange)]
         await self._send({**start, "headers": headers})
-
-
-async def _watch(receive: Receive, departure: Departure) -> None:
-    """Under a foreign server: wait for the client to leave."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    departure.announce()
 
 
 def _describe(exchange: Exchange, error: GatewayError) -> None:

@@ -22,6 +22,17 @@ def common_headers(exchange: Exchange) -> Headers:
     return headers
 
 
+def common_lines(exchange: Exchange) -> bytes:
+    """`common_headers` as they stand on the wire, each line with its CR LF."""
+    ids = f"x-request-id: {exchange.request_id}\r\nx-tristar-trace-id: {exchange.trace_id}\r\n"
+    if exchange.action != "llm_call":
+        return ids.encode()
+    attempts = f"{ids}x-tristar-attempts: {len(exchange.attempts)}\r\n"
+    if exchange.llm_id is None:
+        return attempts.encode()
+    return b"%bx-tristar-llm: %b\r\n" % (attempts.encode(), header_value(exchange.llm_id))
+
+
 def header_value(text: str) -> bytes:
     """Text as a header's value: what is not printable ASCII becomes `?`."""
     return text.encode("ascii", "replace").translate(_PRINTABLE)

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tristar.clock import Clock
 from tristar.errors import BadRequest, BodyTooLarge
-from tristar.exchange import END_USER_LIMIT, Exchange, in_progress
+from tristar.exchange import END_USER_LIMIT, Exchange, Ids, in_progress
 from tristar.relay.departure import ClientGone
 
 Scope = dict[str, Any]
@@ -42,10 +42,10 @@ class Incoming:
     passed_on: list[tuple[bytes, bytes]] | None = None
 
     @classmethod
-    def of(cls, scope: Scope) -> "Incoming":
-        """Read a scope's headers in one pass; names are lower case in ASGI."""
+    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> "Incoming":
+        """Read the headers in one pass; names are lower case."""
         incoming = cls()
-        for name, value in scope["headers"]:
+        for name, value in headers:
             reader = _READERS.get(name)
             if reader is not None:
                 reader(incoming, value)
@@ -107,23 +107,36 @@ _READERS: Mapping[bytes, Callable[[Incoming, bytes], None]] = {
 }
 
 
-def begin_exchange(scope: Scope, incoming: Incoming, endpoint: str, clock: Clock) -> Exchange:
+class Arrived(Protocol):
+    """What an exchange takes from its request; see `edge.visit.Visit`."""
+
+    method: str
+    path: str
+
+    @property
+    def client(self) -> str | None:
+        """The peer's address."""
+        ...
+
+
+def begin_exchange(arrived: Arrived, incoming: Incoming, endpoint: str, clock: Clock, ids: Ids) -> Exchange:
     """The exchange of a request that has just arrived; a valid `traceparent` is continued."""
-    path = scope["path"]
+    path = arrived.path
     trace_id, parent_span_id, flags = None, None, "01"
     if incoming.traceparent is not None:
         trace_id, parent_span_id, flags = _read_trace(incoming.traceparent)
     exchange = Exchange(
-        method=scope["method"],
+        method=arrived.method,
         resource=path,
         endpoint=endpoint,
         started=clock.monotonic(),
         started_at=clock.time(),
         audited=is_audited(path),
-        ip_address=scope["client"][0] if scope.get("client") else None,
+        ip_address=arrived.client,
         trace_id=trace_id,
         trace_flags=flags,
         parent_span_id=parent_span_id,
+        ids=ids.draw(),
     )
     exchange.session_id = incoming.session_id
     in_progress.set(exchange)
@@ -155,7 +168,7 @@ class BodyReader:
         self._limit_bytes = limit_bytes
         self._size = 0
         if declared_bytes is not None and declared_bytes > limit_bytes:
-            raise self._too_large()
+            raise too_large(limit_bytes)
 
     async def read(self) -> bytes:
         """The whole body.
@@ -180,12 +193,13 @@ class BodyReader:
             raise ClientGone
         self._size += len(message.get("body", b""))
         if self._size > self._limit_bytes:
-            raise self._too_large()
+            raise too_large(self._limit_bytes)
         return message
 
-    def _too_large(self) -> BodyTooLarge:
-        limit_mb = self._limit_bytes // (1024 * 1024)
-        return BodyTooLarge(f"The request body exceeds {limit_mb} MB ([server] max_body_mb).")
+
+def too_large(limit_bytes: int) -> BodyTooLarge:
+    """The refusal of a body beyond the bound."""
+    return BodyTooLarge(f"The request body exceeds {limit_bytes // (1024 * 1024)} MB ([server] max_body_mb).")
 
 
 def check_path(path: str) -> None:

@@ -127,6 +127,7 @@ class Connection(asyncio.Protocol):
         self._chunks: deque[bytes] = deque()
         self._buffered_bytes = 0
         self._header_bytes = 0
+        self._field_bytes = 0
         self._paused = False
         self._headers_done = False
         self._complete = False
@@ -232,8 +233,6 @@ class Connection(asyncio.Protocol):
             self.abort()  # an idle upstream has nothing to say; what it says belongs to no request
             return
         self._answered = True
-        if not self._headers_done:
-            self._header_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -241,6 +240,17 @@ class Connection(asyncio.Protocol):
             self.abort_later()
         except httptools.HttpParserError:
             self._fail(UpstreamBroken("The upstream's answer is not valid HTTP/1.1."))
+            self.abort_later()
+        else:
+            if not self._headers_done:
+                self._bound_head(
+                    len(data)
+                )  # what came is head alone; the parser holds back what is not whole
+
+    def _bound_head(self, size_bytes: int) -> None:
+        self._header_bytes += size_bytes
+        if self._header_bytes > HEADER_LIMIT_BYTES:
+            self._fail(UpstreamBroken(f"The upstream's headers exceed {HEADER_LIMIT_BYTES} bytes."))
             self.abort_later()
 
     def abort_later(self) -> None:
@@ -291,13 +301,15 @@ class Connection(asyncio.Protocol):
         if lowered in {b"content-length", b"transfer-encoding"}:
             self._framed = True
         self.headers.append((lowered, value))
-        if self._header_bytes > HEADER_LIMIT_BYTES:
-            self._fail(UpstreamBroken(f"The upstream's headers exceed {HEADER_LIMIT_BYTES} bytes."))
-            self.abort_later()
+        self._field_bytes += len(name) + len(value)
+        if self._field_bytes > HEADER_LIMIT_BYTES:
+            self._bound_head(self._field_bytes)
 
     def on_headers_complete(self) -> None:
         """All headers are there; 1xx answers are passed over (RFC 9110, 15.2)."""
         self.status = self._parser.get_status_code()
+        if self._failure is not None:
+            return
         if self.status < 200:
             self._framed = False
             return
