@@ -15,6 +15,9 @@ from tristar.errors import GatewayError
 
 AttemptStatus = Literal["success", "error", "timeout", "rate_limited", "cancelled"]
 TokenSource = Literal["provider", "estimated", "none"]
+PriceSource = Literal["none", "configured", "list", "free", "unknown"]
+"""Where a cost comes from. `none`: there was nothing to price; `unknown`: there was, and nobody knows how."""
+
 Outcome = Literal["success", "refused", "error", "cancelled", "orphaned"]
 PromptPolicy = Literal["none", "metadata", "redacted", "full"]
 """What the audit log keeps of prompts and answers, the strictest first: nothing, sizes and fingerprints, the
@@ -61,6 +64,9 @@ class Attempt(msgspec.Struct, array_like=True):
     """Why this attempt was made: None for a first one, the error type it follows, `breaker_open`
     where the llms before it on the route were resting, or `rate_limited` also where their own limit was
     reached."""
+    price: PriceSource = "none"
+    cost_nanousd: int = 0
+    """Thousand-millionths of a US dollar; 0 and `unknown` where the price is not known."""
 
 
 def strictest(policies: "Iterable[PromptPolicy | None]") -> PromptPolicy:

@@ -35,6 +35,7 @@ from tristar.relay.attempts import Relay
 from tristar.relay.quota import Quota
 from tristar.relay.upstreams import Upstreams
 from tristar.routing.board import Breakers
+from tristar.routing.prices import Prices
 from tristar.routing.router import Router
 from tristar.settings import Settings
 from tristar.storage.engine import Database
@@ -45,6 +46,8 @@ CHAT_PATHS = ("/v1/chat/completions", "/v1/chat")
 EMBEDDINGS_PATH = "/v1/embeddings"
 
 _SINK_MODE = "requests are served, records wait in the log"
+PRICES_AFTER_S = 1.0
+"""Loading the price list takes 40 ms of a processor: it waits until the start is over."""
 
 _log = structlog.get_logger("tristar")
 
@@ -116,6 +119,7 @@ class Gateway:
         )
         self._router = Router(settings.catalog)
         self._quota = Quota(ties.limiter, clock)
+        self._prices = Prices(clock)
         self.app = self._front()
 
     def adopt(self, settings: Settings) -> None:
@@ -123,11 +127,19 @@ class Gateway:
         self._settings = settings
         self._router.adopt(settings.catalog)
         self._quota.forget()
+        self._learn_prices(settings)
 
     async def start(self) -> None:
         """Make ready for the first request."""
         await self._gate.refresh()
         self._tasks.append(self._loop.create_task(self._gate.refresh_forever()))
+        self._loop.call_later(PRICES_AFTER_S, self._learn_prices, self._settings)
+
+    def _learn_prices(self, settings: Settings) -> None:
+        """Read the price list before the first request asks for it; not while the gateway starts."""
+        if not self.draining:
+            learning = self._prices.learn_all(settings.catalog.llms.values())
+            self._tasks.append(self._loop.create_task(learning))
 
     async def stop(self) -> None:
         """Let go of everything but the host."""
@@ -144,7 +156,14 @@ class Gateway:
     def _front(self) -> Front:
         settings, ties = self._settings, self._ties
         router = self._router
-        relay = Relay(self._upstreams, ties.breakers, self._quota, self._clock, SystemRandom())
+        relay = Relay(
+            upstreams=self._upstreams,
+            breakers=ties.breakers,
+            quota=self._quota,
+            prices=self._prices,
+            clock=self._clock,
+            random=SystemRandom(),
+        )
         self.in_flight = relay.in_flight
         desk = Desk(self._store, ties.ledger)
         corridor = Corridor(

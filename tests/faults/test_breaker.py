@@ -20,8 +20,8 @@ def fragile(gateway: StartGateway, upstream: Upstream, spare: Upstream, workers:
         toml=document(
             provider("one", upstream.base_url),
             provider("other", spare.base_url),
-            llm("main", "one", fallbacks=["spare"], retries=0, breaker=breaker),  # type: ignore[arg-type]  # numbers
-            llm("alone", "one", retries=0, breaker=breaker),  # type: ignore[arg-type]  # numbers
+            llm("main", "one", fallbacks=["spare"], retries=0, breaker=breaker),
+            llm("alone", "one", retries=0, breaker=breaker),
             llm("spare", "other", retries=0),
         ),
     )

@@ -21,8 +21,8 @@ def pair(
         toml=document(
             provider("one", one.base_url),
             provider("other", other.base_url),
-            llm("main", "one", fallbacks=["spare"], stream_guarantee=guarantee, **times),  # type: ignore[arg-type]  # numbers
-            llm("spare", "other", prefill=prefill, **times),  # type: ignore[arg-type]  # numbers
+            llm("main", "one", fallbacks=["spare"], stream_guarantee=guarantee, **times),
+            llm("spare", "other", prefill=prefill, **times),
         )
     )
 

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 
 from tests.gateway.process import Gateway
-from tests.gateway.records import Record, attempts_by_status, records_lost, tokens_by_type
+from tests.gateway.records import Record, attempts_by_status, cost_by_model, records_lost, tokens_by_type
 from tests.gateway.scrape import Scrape
 
 AUDITED = ("/v1", "/mcp", "/admin")
@@ -39,14 +39,17 @@ def imbalances(scrape: Scrape, records: list[Record], unmatched_elsewhere: int =
         attempts_by_status(records),
     )
     tokens = scrape.by("ailinux_llm_tokens_total", "model", "provider", "type"), tokens_by_type(records)
+    cost = _cost_counted(scrape), cost_by_model(records)
     if lost := records_lost(records):
         faults = _difference("requests in total", counted.total(), recorded.total() + lost)
         faults += _differences("lost attempts", attempts[1] - attempts[0], Counter())
         faults += _differences("lost tokens", tokens[1] - tokens[0], Counter())
+        faults += _differences("lost cost", cost[1] - cost[0], Counter())
     else:
         faults = _differences("requests", counted, recorded)
         faults += _differences("attempts", *attempts)
         faults += _differences("tokens", *tokens)
+        faults += _differences("cost", *cost)
     ids = Counter(record["event_id"] for record in records if record.terminal)
     faults += [
         f"event {event_id} has {count} terminal records" for event_id, count in ids.items() if count > 1
@@ -54,6 +57,15 @@ def imbalances(scrape: Scrape, records: list[Record], unmatched_elsewhere: int =
     if (active := scrape.value("ailinux_active_connections")) != 0:
         faults.append(f"ailinux_active_connections is {active}, nothing should be in progress")
     return faults
+
+
+def _cost_counted(scrape: Scrape) -> Counter[tuple[str, ...]]:
+    """Whole thousand-millionths of a dollar, which is what both sides add up."""
+    sums: Counter[tuple[str, ...]] = Counter()
+    for labels, value in scrape.series("ailinux_llm_cost_usd_total").items():
+        known = dict(labels)
+        sums[(known["model"], known["provider"])] += round(value * 1e9)
+    return +sums
 
 
 def _requests_counted(scrape: Scrape, unmatched_elsewhere: int) -> Counter[tuple[str, ...]]:

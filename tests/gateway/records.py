@@ -79,6 +79,15 @@ def tokens_by_type(records: list[Record]) -> Counter[tuple[str, ...]]:
     return +sums
 
 
+def cost_by_model(records: list[Record]) -> Counter[tuple[str, ...]]:
+    """Thousand-millionths of a dollar per (model, provider), over terminal records; zeros left out."""
+    sums: Counter[tuple[str, ...]] = Counter()
+    for record in records:
+        for attempt in record.attempts if record.terminal else ():
+            sums[(attempt["model"], attempt["provider"])] += round(attempt.get("cost_usd", 0) * 1e9)
+    return +sums
+
+
 def records_lost(records: list[Record]) -> int:
     """How many records the log says are missing from it."""
     gaps = [record.details for record in records if record.action == "audit_gap"]

@@ -1,7 +1,7 @@
 """The gateway's configuration file, written from values."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 Value = str | int | float | bool | Sequence[str]
 
@@ -21,12 +21,14 @@ def provider(name: str, base_url: str, **keys: Value) -> str:
     return _table(f"providers.{name}", {"dialect": "openai", "base_url": base_url, **keys})
 
 
-def llm(llm_id: str, provider: str, *, breaker: dict[str, Value] | None = None, **keys: Value) -> str:
-    """One `[llms.LLM_ID]` with its `[llms.LLM_ID.breaker]`."""
-    text = _table(f'llms."{llm_id}"', {"provider": provider, **keys})
-    return text + _table(f'llms."{llm_id}".breaker', breaker) if breaker else text
+def llm(llm_id: str, provider: str, **keys: Value | Mapping[str, Value]) -> str:
+    """One `[llms.LLM_ID]`; a value that is a table becomes `[llms.LLM_ID.KEY]`."""
+    plain = {key: value for key, value in keys.items() if not isinstance(value, Mapping)}
+    text = _table(f'llms."{llm_id}"', {"provider": provider, **plain})
+    tables = {key: value for key, value in keys.items() if isinstance(value, Mapping)}
+    return "\n".join([text, *(_table(f'llms."{llm_id}".{key}', value) for key, value in tables.items())])
 
 
-def _table(name: str, keys: dict[str, Value]) -> str:
+def _table(name: str, keys: Mapping[str, Value]) -> str:
     lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]  # JSON of these is TOML
     return "\n".join([f"[{name}]", *lines, ""])

@@ -13,9 +13,15 @@ def stories() -> list[Account]:
     """A success, a stream, a rescue, a refused key, a limit, and a name that nobody configured."""
     failed = attempt(status="rate_limited", error_type="rate_limited", tokens_source="none")
     again = attempt(status="error", error_type="connect", reason="rate_limited", tokens_source="none")
-    rescue = attempt(llm_id="claude", model=CLAUDE[0], provider=CLAUDE[1], reason="connect")
+    rescue = attempt(llm_id="claude", model=CLAUDE[0], provider=CLAUDE[1], reason="connect", price="unknown")
     stream = attempt(
-        first_token_s=0.3, chunks=40, tokens_cache_read=20, tokens_cache_write=4, tokens_reasoning=9
+        first_token_s=0.3,
+        chunks=40,
+        tokens_cache_read=20,
+        tokens_cache_write=4,
+        tokens_reasoning=9,
+        price="list",
+        cost_nanousd=123_000,
     )
     typo = attempt(llm_id="openai/typo", model="typo", status="error", error_type="bad_request")
     return [

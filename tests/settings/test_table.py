@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from tristar.providers.registry import KNOWN
 from tristar.routing.catalog import BreakerPolicy, Llm, Provider
 from tristar.settings import Audit, Auth, Metrics, Server, load
-from tristar.settings.model import Logs, Slo
+from tristar.settings.model import Logs, PriceTable, Slo
 from tristar.settings.reference import render
 from tristar.settings.table import AUTH, LOGS, SECTIONS, SERVER, SLO, VARIABLES, Row
 
@@ -26,10 +26,10 @@ def test_every_row_fills_a_field_that_exists_and_accepts_its_default(row: Row) -
         assert row.kind.from_toml(row.default) == row.default
 
 
-@pytest.mark.parametrize("owner", [Server, Audit, Metrics, Auth, Provider, Llm, BreakerPolicy])
+@pytest.mark.parametrize("owner", [Server, Audit, Metrics, Auth, Provider, Llm, BreakerPolicy, PriceTable])
 def test_every_field_has_its_row(owner: type) -> None:
     """Nothing can be configured in the code alone."""
-    by_table = {"name", "llm_id", "breaker", "sinks"}
+    by_table = {"name", "llm_id", "breaker", "price", "sinks"}
     filled = {row.field for row in ROWS if row.owner is owner}
 
     assert {each.name for each in fields(owner)} - by_table == filled
@@ -60,8 +60,9 @@ def test_the_example_file_shows_every_key_with_its_default(tmp_path: Path) -> No
     fast = document["llms"]["fast"]
     shown = {
         "providers.NAME": document["providers"]["openai"],
-        "llms.NAME": {name: value for name, value in fast.items() if name != "breaker"},
+        "llms.NAME": {name: value for name, value in fast.items() if not isinstance(value, dict)},
         "llms.NAME.breaker": fast["breaker"],
+        "llms.NAME.price_usd_per_mtok": fast["price_usd_per_mtok"],
         "server": document["server"],
         "auth": document["auth"],
         "slo": document["slo"],

@@ -27,14 +27,15 @@ def encode(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def usage(tokens: tuple[int, int]) -> JSON:
-    """A usage object of (input, output) tokens, with the details that OpenAI gives."""
+def usage(tokens: tuple[int, int], parts: JSON | None = None) -> JSON:
+    """A usage object of (input, output) tokens, with the details that OpenAI gives, and `parts` over them."""
     return {
         "prompt_tokens": tokens[0],
         "completion_tokens": tokens[1],
         "total_tokens": sum(tokens),
         "prompt_tokens_details": {"cached_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0},
+        **(parts or {}),
     }
 
 
@@ -46,6 +47,7 @@ def completion(
     finish: str,
     tokens: tuple[int, int],
     extra: JSON,
+    usage_parts: JSON | None = None,
 ) -> JSON:
     """A whole answer, not streamed."""
     message: JSON = {"role": "assistant", "content": text, "refusal": None}
@@ -58,7 +60,7 @@ def completion(
         "created": CREATED,
         "model": model,
         "choices": [choice],
-        "usage": usage(tokens),
+        "usage": usage(tokens, usage_parts),
         **extra,
     }
 
@@ -85,9 +87,9 @@ def chunk(*, model: str, delta: JSON, finish: str | None, extra: JSON, with_usag
     return body | {"usage": None} if with_usage else body
 
 
-def usage_chunk(*, model: str, tokens: tuple[int, int]) -> JSON:
+def usage_chunk(*, model: str, tokens: tuple[int, int], usage_parts: JSON | None = None) -> JSON:
     """The extra chunk, without choices, that carries the usage of a stream."""
-    return _chunk(model, []) | {"usage": usage(tokens)}
+    return _chunk(model, []) | {"usage": usage(tokens, usage_parts)}
 
 
 def event(body: bytes) -> bytes:

@@ -78,6 +78,7 @@ class Answer:
         tools: calls of functions, after the text.
         finish: the finish reason.
         tokens: (input, output) to report; None counts 11 and the words.
+        usage_parts: what the usage says beside or instead, `prompt_tokens_details` say.
         model: the model that the answer names; None means the one that was asked.
         extra: unknown fields, in the body or in every chunk.
         done: end a stream with `[DONE]`.
@@ -91,6 +92,7 @@ class Answer:
     tools: tuple[ToolCall, ...] = ()
     finish: str = "stop"
     tokens: tuple[int, int] | None = None
+    usage_parts: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     done: bool = True
@@ -126,7 +128,7 @@ class Answer:
             )
         )
         if wants_usage and self.report_usage:
-            bodies.append(payload.usage_chunk(model=model, tokens=self.usage))
+            bodies.append(payload.usage_chunk(model=model, tokens=self.usage, usage_parts=self.usage_parts))
         return [payload.encode(body) for body in bodies]
 
     def body(self, call: Call) -> bytes:
@@ -138,6 +140,7 @@ class Answer:
             finish=self._finish,
             tokens=self.usage,
             extra=self.extra,
+            usage_parts=self.usage_parts,
         )
         if not self.report_usage:
             del body["usage"]

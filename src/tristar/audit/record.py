@@ -18,7 +18,7 @@ from tristar.audit.content import Fingerprint, words
 from tristar.audit.draft import Draft
 from tristar.audit.subjects import Keyring, SubjectKey, seal
 from tristar.clock import Clock
-from tristar.exchange import Attempt, Exchange, TokenSource
+from tristar.exchange import Attempt, Exchange, PriceSource, TokenSource
 
 SERVICE = "ailinux-backend"
 """The name under which SIEM rules know this system."""
@@ -76,6 +76,7 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 _ROUTINE_FINISHES = frozenset({"stop", "length", "tool_calls", "end_turn", "max_tokens", "tool_use"})
+_NO_COST = frozenset({"none", "unknown"})
 _INTERNAL_LEVELS = {"audit_gap": Level.ERROR, "audit_recovered": Level.WARNING}
 _FIELD_CHARS = 256
 _RESOURCE_CHARS = 1024
@@ -137,6 +138,8 @@ class _Try(msgspec.Struct, omit_defaults=True):
     finish_reason: str | None = None
     malformed_chunks: int = 0
     reason: str | None = None
+    price: str = "none"
+    cost_usd: float | None = None
 
 
 class _Call(msgspec.Struct):
@@ -151,6 +154,8 @@ class _Call(msgspec.Struct):
     tokens_input: int
     tokens_output: int
     tokens_source: TokenSource
+    price: PriceSource
+    cost_usd: float | None
     first_token_ms: float | None
     finish_reason: str | None
     stream: bool
@@ -333,6 +338,8 @@ class Scribe:
             sum([attempt.tokens_input for attempt in attempts]),
             sum([attempt.tokens_output for attempt in attempts]),
             _source(attempts),
+            _price_source(attempts),
+            _cost_usd(attempts),
             _first_token_ms(attempts),
             _finish(exchange.finish_reason),
             exchange.streamed,
@@ -372,6 +379,8 @@ def _try(attempt: Attempt) -> _Try:
         _finish(attempt.finish_reason),
         attempt.malformed_chunks,
         attempt.reason,
+        attempt.price,
+        None if attempt.price in _NO_COST else attempt.cost_nanousd / 1e9,
     )
 
 
@@ -423,6 +432,22 @@ def _source(attempts: list[Attempt]) -> TokenSource:
     if "estimated" in sources:
         return "estimated"
     return "provider" if "provider" in sources else "none"
+
+
+def _price_source(attempts: list[Attempt]) -> PriceSource:
+    """Where the sum comes from: `unknown` if a part of it is missing, else as the last attempt that cost."""
+    if len(attempts) == 1:
+        return attempts[0].price
+    sources = [attempt.price for attempt in attempts if attempt.price != "none"]
+    if "unknown" in sources:
+        return "unknown"
+    return sources[-1] if sources else "none"
+
+
+def _cost_usd(attempts: list[Attempt]) -> float | None:
+    """The sum of what is known; None where nothing is."""
+    known = [attempt.cost_nanousd for attempt in attempts if attempt.price not in _NO_COST]
+    return sum(known) / 1e9 if known else None
 
 
 def _first_token_ms(attempts: list[Attempt]) -> float | None:

@@ -36,8 +36,8 @@ _NEEDED: Final = re.compile(
     rb'"action":"(?:llm_call|request|service_started|service_stopped|audit_recovered)"'
 )
 _PAGE: Final = re.compile(
-    r"^(?:ailinux_request_count|ailinux_llm_calls_total|ailinux_llm_tokens_total|ailinux_audit_lost_total"
-    r"|process_start_time_seconds)[{ ].*$",
+    r"^(?:ailinux_request_count|ailinux_llm_calls_total|ailinux_llm_tokens_total|ailinux_llm_cost_usd_total"
+    r"|ailinux_audit_lost_total|process_start_time_seconds)[{ ].*$",
     re.MULTILINE,
 )
 _PAGE_BYTES: Final = 64 << 20
@@ -63,6 +63,7 @@ class _Attempt(msgspec.Struct):
     status: str
     tokens_input: int = 0
     tokens_output: int = 0
+    cost_usd: float = 0.0
 
 
 class _Details(msgspec.Struct):
@@ -81,6 +82,11 @@ def _read(decoder: msgspec.json.Decoder[_Part], raw: bytes | msgspec.Raw) -> _Pa
         raise AuditCorrupt(f"a line of the log is no record of a gateway: {start!r}") from error
 
 
+def nanousd(usd: float) -> int:
+    """A cost in whole thousand-millionths of a dollar, as it was before it was written as a number."""
+    return round(usd * 1e9)
+
+
 @dataclass
 class Tally:
     """The log's side: what a run of the gateway recorded. `since` is when it started, "" if that is not in
@@ -91,6 +97,7 @@ class Tally:
     requests: Counter[Key] = field(default_factory=Counter)
     attempts: Counter[Key] = field(default_factory=Counter)
     tokens: Counter[Key] = field(default_factory=Counter)
+    cost_nanousd: Counter[Key] = field(default_factory=Counter)
     orphans: list[_Head] = field(default_factory=list, repr=False)
 
     def take(self, line: bytes) -> None:
@@ -115,7 +122,7 @@ class Tally:
     def _begin(self, head: _Head) -> None:
         """A start: what follows is counted by it, and so are the orphans that it found before."""
         self.since = head.timestamp
-        for counter in (self.requests, self.attempts, self.tokens):
+        for counter in (self.requests, self.attempts, self.tokens, self.cost_nanousd):
             counter.clear()
         for orphan in self.orphans:
             self._count(orphan)
@@ -129,6 +136,7 @@ class Tally:
             self.attempts[(*pair, attempt.status)] += 1
             self.tokens[(*pair, "input")] += max(0, attempt.tokens_input)
             self.tokens[(*pair, "output")] += max(0, attempt.tokens_output)
+            self.cost_nanousd[(*pair, "nanousd")] += nanousd(attempt.cost_usd)
 
 
 @dataclass
@@ -139,6 +147,7 @@ class Page:
     unmatched: Counter[Key] = field(default_factory=Counter)
     attempts: Counter[Key] = field(default_factory=Counter)
     tokens: Counter[Key] = field(default_factory=Counter)
+    cost_nanousd: Counter[Key] = field(default_factory=Counter)
     lost: int = 0
     process_start_s: float | None = None
 
@@ -151,6 +160,8 @@ class Page:
             self.attempts[(*pair, labels.get("status", ""))] += int(value)
         elif name == "ailinux_llm_tokens_total":
             self.tokens[(*pair, labels.get("type", ""))] += int(value)
+        elif name == "ailinux_llm_cost_usd_total":
+            self.cost_nanousd[(*pair, "nanousd")] += nanousd(value)
         elif name == "ailinux_audit_lost_total":
             self.lost += int(value)
         elif name == "process_start_time_seconds":
@@ -295,6 +306,7 @@ def compare(before: Tally, after: Tally, page: Page) -> Balance:
     rows = list(_request_rows(before, after, page))
     rows += _rows("attempts", before.attempts, after.attempts, page.attempts, page.lost)
     rows += _rows("tokens", before.tokens, after.tokens, page.tokens, page.lost)
+    rows += _rows("cost", before.cost_nanousd, after.cost_nanousd, page.cost_nanousd, page.lost)
     return Balance(
         since=after.since,
         requests=page.requests.total(),
@@ -350,5 +362,5 @@ def _notices(page: Page) -> Iterator[str]:
     if page.lost:
         yield (
             f"{page.lost} records were lost (ailinux_audit_lost_total; `tristar audit query --action "
-            "audit_gap`): metrics may exceed the log by their requests, attempts and tokens"
+            "audit_gap`): metrics may exceed the log by their requests, attempts, tokens and cost"
         )

@@ -48,6 +48,7 @@ class Gap:
     attempts: int = 0
     tokens_input: int = 0
     tokens_output: int = 0
+    cost_nanousd: int = 0
 
     def add(self, account: Account | None) -> None:
         """One more record is lost, with what it would have told."""
@@ -58,6 +59,7 @@ class Gap:
         self.attempts += len(account.attempts)
         self.tokens_input += sum(attempt.tokens_input for attempt in account.attempts)
         self.tokens_output += sum(attempt.tokens_output for attempt in account.attempts)
+        self.cost_nanousd += sum(attempt.cost_nanousd for attempt in account.attempts)
 
     def merge(self, other: "Gap") -> None:
         """Take the other's losses over."""
@@ -66,6 +68,7 @@ class Gap:
         self.attempts += other.attempts
         self.tokens_input += other.tokens_input
         self.tokens_output += other.tokens_output
+        self.cost_nanousd += other.cost_nanousd
 
 
 class Hub:
@@ -271,6 +274,7 @@ class Hub:
                 "attempts": gap.attempts,
                 "tokens_input": gap.tokens_input,
                 "tokens_output": gap.tokens_output,
+                "cost_usd": gap.cost_nanousd / 1e9,
                 "since": timestamp(self._gap_since),
                 "reason": self._unwell or None,
             },

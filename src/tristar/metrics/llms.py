@@ -148,6 +148,14 @@ class _LlmFamilies:
             "Parts of the input and output tokens; they are counted there too.",
             (*_BY_LLM, "kind"),
         )
+        self.cost = Counter(
+            "ailinux_llm_cost_usd_total", "US dollars of every attempt whose price is known.", _BY_LLM
+        )
+        self.unpriced = Counter(
+            "ailinux_llm_unpriced_calls_total",
+            "Attempts that used tokens and whose price is not known: no cost counts them.",
+            _BY_LLM,
+        )
         self.request_tokens = Histogram(
             "ailinux_llm_request_tokens", "Tokens of one attempt.", TOKEN_BOUNDS, ("model", "type")
         )
@@ -167,7 +175,7 @@ class _LlmFamilies:
     def all(self) -> tuple[Family, ...]:
         return (
             *(self.calls, self.latency, self.tokens, self.first_token, self.inter_token, self.token_rate),
-            *(self.tokens_detail, self.request_tokens, self.errors, self.in_flight),
+            *(self.tokens_detail, self.cost, self.unpriced, self.request_tokens, self.errors, self.in_flight),
             *(self.retries, self.fallbacks),
         )
 
@@ -177,6 +185,9 @@ class _Llm:
 
     __slots__ = (
         "_calls",
+        "_cost",
+        "_cost_family",
+        "_cost_nanousd",
         "_detail",
         "_error_family",
         "_errors",
@@ -189,6 +200,7 @@ class _Llm:
         "_request_input",
         "_request_output",
         "_token_rate",
+        "_unpriced",
     )
 
     def __init__(self, families: _LlmFamilies, model: str, provider: str) -> None:
@@ -200,6 +212,10 @@ class _Llm:
         self._token_rate = families.token_rate.bind(*pair)
         self._input, self._output = (families.tokens.bind(*pair, kind) for kind in TOKEN_TYPES)
         self._detail = tuple(families.tokens_detail.bind(*pair, kind) for kind in TOKEN_KINDS)
+        self._cost_family = families.cost
+        self._cost: Cell | None = None  # an llm without a price has no cost, not one of 0
+        self._cost_nanousd = 0
+        self._unpriced = families.unpriced.bind(*pair)
         self._request_input, self._request_output = (
             families.request_tokens.bind(model, kind) for kind in TOKEN_TYPES
         )
@@ -213,6 +229,7 @@ class _Llm:
             self._latency.observe(duration_s, example)
         if attempt.tokens_source != "none":
             self._count_tokens(attempt)
+            self._count_cost(attempt)
         if status == "success" and attempt.tokens_output > 0 and duration_s > 0:
             self._token_rate.observe(attempt.tokens_output / duration_s)
         if streamed and attempt.first_token_s is not None:
@@ -220,6 +237,16 @@ class _Llm:
             if status == "success" and attempt.chunks > 1:
                 gap_s = (duration_s - attempt.first_token_s) / (attempt.chunks - 1)
                 self._inter_token.observe(max(0.0, gap_s))
+
+    def _count_cost(self, attempt: Attempt) -> None:
+        if attempt.price == "unknown":
+            self._unpriced.value += 1
+        elif attempt.price != "none":
+            if self._cost is None:
+                self._cost = self._cost_family.bind(*self._pair)
+            # whole numbers, divided once: the sum is that of the audit log to the last digit
+            self._cost_nanousd += max(0, attempt.cost_nanousd)
+            self._cost.value = self._cost_nanousd / 1e9
 
     def error(self, error_type: str) -> None:
         cell = self._errors.get(error_type)

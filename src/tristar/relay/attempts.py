@@ -25,6 +25,7 @@ from tristar.relay.transport import Headers, Response
 from tristar.relay.upstreams import Upstreams
 from tristar.routing.board import Breakers
 from tristar.routing.catalog import Llm
+from tristar.routing.prices import Prices
 
 BACKOFF_BASE_S = 0.25
 BACKOFF_LIMIT_S = 8.0
@@ -73,15 +74,18 @@ class Relay:
 
     def __init__(
         self,
+        *,
         upstreams: Upstreams,
         breakers: Breakers,
         quota: Quota,
+        prices: Prices,
         clock: Clock,
         random: Random,
     ) -> None:
         self._upstreams = upstreams
         self._breakers = breakers
         self._quota = quota
+        self._prices = prices
         self._clock = clock
         self._random = random
         self.in_flight: Counter[tuple[str, str]] = Counter()
@@ -198,6 +202,8 @@ class Relay:
         )
 
     async def _permit(self, llm: Llm) -> int | None:
+        if self._prices.tariff(llm) is None:  # once per llm: before its first call, what it costs
+            await self._prices.learn(llm)
         free = self._breakers.free_permit(llm.llm_id)
         return free if free is not None else await self._breakers.admit(llm.llm_id)
 
@@ -292,6 +298,7 @@ class Relay:
         attempt.finish_reason = completion.finish_reason
         attempt.model_answered = completion.model
         _count_tokens(attempt, completion.usage, errand, completion.output_bytes)
+        self._prices.charge(llm, attempt)
         self._succeed(attempt, permit, errand)
         return WholeAnswer(llm, body, response.headers, completion)
 
@@ -392,6 +399,7 @@ class Relay:
 
     def _count_stream(self, stream: LiveStream, errand: Errand) -> None:
         _count_tokens(stream.attempt, stream.usage, errand, stream.output_chars)
+        self._prices.charge(stream.llm, stream.attempt)
 
 
 _Once = Callable[[Llm, int, Attempt, Errand], Awaitable[T]]
@@ -448,3 +456,17 @@ def _count_tokens(attempt: Attempt, usage: Usage | None, errand: Errand, output_
         attempt.tokens_cache_write = usage.prompt_tokens_details.cache_creation_tokens or 0
     if usage.completion_tokens_details is not None:
         attempt.tokens_reasoning = usage.completion_tokens_details.reasoning_tokens or 0
+    if (
+        usage.total_tokens is not None
+        and usage.prompt_tokens is not None
+        and usage.completion_tokens is not None
+    ):
+        _count_thoughts(attempt, usage.total_tokens)
+
+
+def _count_thoughts(attempt: Attempt, total: int) -> None:
+    """Some providers (xAI, Gemini) leave reasoning out of the completion's tokens, not out of the total."""
+    apart = total - attempt.tokens_input - attempt.tokens_output
+    if apart > 0 and attempt.tokens_reasoning in {0, apart}:
+        attempt.tokens_output += apart
+        attempt.tokens_reasoning = apart

@@ -6,6 +6,7 @@ from typing import Literal
 
 from tristar.errors import ModelNotFound
 from tristar.exchange import PromptPolicy
+from tristar.routing.price import Price
 
 Dialect = Literal["openai", "anthropic", "gemini", "echo"]
 StreamGuarantee = Literal["live", "whole"]
@@ -33,6 +34,7 @@ class Provider:
     base_url: str
     api_key: str | None = field(default=None, repr=False)
     responses: bool = False
+    price_list: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Llm:
     slo_within_s: float | None = None
     """The objective of its attempts, where it is another than that of all llms."""
     breaker: BreakerPolicy = BreakerPolicy()
+    price: Price | None = None
 
 
 class Catalog:

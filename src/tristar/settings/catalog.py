@@ -6,11 +6,13 @@ from typing import Any, Final
 
 from tristar.providers.registry import DEFAULT_BASE_URL, KNOWN, KnownProvider, known_provider
 from tristar.routing.catalog import BreakerPolicy, Catalog, Llm, Provider
+from tristar.routing.price import Price, price_of
 from tristar.settings import texts
 from tristar.settings.document import read_table, table_at
 from tristar.settings.faults import Faults, hidden, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
-from tristar.settings.table import BREAKER, LLM, PROVIDER
+from tristar.settings.model import PriceTable
+from tristar.settings.table import BREAKER, LLM, PRICE, PROVIDER
 
 ECHO: Final = Llm(
     llm_id="echo",
@@ -18,6 +20,8 @@ ECHO: Final = Llm(
     model="echo",
 )
 """The built-in llm that answers by repeating the question, while no provider is configured."""
+
+PRICE_TABLE: Final = "price_usd_per_mtok"
 
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -126,11 +130,29 @@ def _read_llm(
     llm_id: str, table: Mapping[str, Any], providers: Mapping[str, Provider], faults: Faults
 ) -> Llm | None:
     at = ("llms", llm_id)
-    values = read_table(table, LLM, at, faults, tables=("breaker",))
+    values = read_table(table, LLM, at, faults, tables=("breaker", PRICE_TABLE))
     breaker = _read_breaker(table, at, faults)
+    price = _read_price(table, at, faults)
     provider = _provider_for(values.pop("provider", None), table, at, providers, faults)
     values.setdefault("model", llm_id)
-    return Llm(llm_id=llm_id, provider=provider, breaker=breaker, **values) if provider else None
+    if provider is None:
+        return None
+    return Llm(llm_id=llm_id, provider=provider, breaker=breaker, price=price, **values)
+
+
+def _read_price(table: Mapping[str, Any], at: tuple[str, str], faults: Faults) -> Price | None:
+    """The llm's own price; None where the table names none."""
+    if PRICE_TABLE not in table:
+        return None
+    here = (*at, PRICE_TABLE)
+    named = table_at(table, PRICE_TABLE, at, faults)
+    told = PriceTable(**read_table(named, PRICE, here, faults))
+    for name in ("input", "output"):
+        if name not in named:
+            faults.add(key_path(*here, name), "", "is missing", "A price names both input and output.")
+    if told.input is None or told.output is None:
+        return None
+    return price_of(told.input, told.output, told.cache_read, told.cache_write)
 
 
 def _read_breaker(table: Mapping[str, Any], at: tuple[str, str], faults: Faults) -> BreakerPolicy:

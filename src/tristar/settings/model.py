@@ -88,6 +88,16 @@ class Auth:
 
 
 @dataclass(frozen=True)
+class PriceTable:
+    """What an llm costs by its own table. US dollars per million tokens."""
+
+    input: float | None = None
+    output: float | None = None
+    cache_read: float | None = None
+    cache_write: float | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration. Paths are absolute; no secret is in its `repr`.
 

@@ -14,7 +14,7 @@ from tristar.providers.registry import DIALECTS
 from tristar.routing.catalog import BreakerPolicy, Llm, Provider
 from tristar.settings import texts
 from tristar.settings.kinds import Kind, Names, Number, OneOf, Switch, Whole, choice
-from tristar.settings.model import Audit, Auth, Logs, Metrics, Server, Settings, Slo
+from tristar.settings.model import Audit, Auth, Logs, Metrics, PriceTable, Server, Settings, Slo
 
 _DAY_S: Final = 86_400.0
 _PLENTY: Final = 1_000_000_000
@@ -244,6 +244,14 @@ PROVIDER: Final[Sequence[Row]] = (
         Switch(),
         "true: the upstream has /v1/responses itself; false: translated",
     ),
+    Row(
+        "price_list",
+        Provider,
+        "price_list",
+        texts.PRICE_LIST,
+        "whose published prices apply, as genai-prices names them (`openai`, `anthropic`, `google` …)",
+        default_text="found by `base_url`; none for private addresses",
+    ),
 )
 
 LLM: Final[Sequence[Row]] = (
@@ -336,6 +344,15 @@ LLM: Final[Sequence[Row]] = (
     ),
 )
 
+_RATE: Final = Number(0, 1_000_000)
+
+PRICE: Final[Sequence[Row]] = (
+    Row("input", PriceTable, "input", _RATE, "USD per million tokens of the prompt", default_text="required"),
+    Row("output", PriceTable, "output", _RATE, "the same of the answer, reasoning included", "required"),
+    Row("cache_read", PriceTable, "cache_read", _RATE, "prompt tokens from a cache", "as `input`"),
+    Row("cache_write", PriceTable, "cache_write", _RATE, "prompt tokens put into a cache", "as `input`"),
+)
+
 BREAKER: Final[Sequence[Row]] = (
     Row(
         "failures",
@@ -378,5 +395,6 @@ SECTIONS: Final[dict[str, Sequence[Row]]] = {
     "providers.NAME": PROVIDER,
     "llms.NAME": LLM,
     "llms.NAME.breaker": BREAKER,
+    "llms.NAME.price_usd_per_mtok": PRICE,
 }
 """Every table of the configuration file; NAME is the operator's own."""

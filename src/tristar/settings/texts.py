@@ -17,6 +17,7 @@ ADMIN_KEY_MIN_CHARS: Final = 16
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _URL_PATH = re.compile(r"(?:/[A-Za-z0-9_~.-]+)+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PRICE_LIST = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _VISIBLE = re.compile(r"[!-~]+")
 _OLLAMA_PORT: Final = 11434
 _SYSLOG_TLS_PORT: Final = 6514
@@ -29,6 +30,12 @@ def _host(text: str) -> str:
         if len(text) > 253 or not _HOST_NAME.fullmatch(text) or re.fullmatch(r"[0-9.]+", text):
             raise Rejected(f"must be {HOST.allowed}") from None
         return text
+
+
+def _price_list(text: str) -> str:
+    if not _PRICE_LIST.fullmatch(text):
+        raise Rejected(f"must be {PRICE_LIST.allowed}")
+    return text
 
 
 def _path(text: str) -> Path:
@@ -182,6 +189,7 @@ REDIS_URL: Final = Text("a redis:// or rediss:// URL", _redis_url)
 DATABASE_URL: Final = Text("a postgresql:// or sqlite:/// URL", _database_url)
 ADMIN_KEY: Final = Text(f"{ADMIN_KEY_MIN_CHARS} to 1000 visible ASCII characters, without spaces", _admin_key)
 API_KEY: Final = Text("visible ASCII characters, without spaces", _api_key)
+PRICE_LIST: Final = Text("1 to 64 lower-case letters, digits or dashes", _price_list)
 VARIABLE: Final = Text("the name of an environment variable", _variable)
 MODEL: Final = Text("1 to 200 printable characters", _model)
 SINK_URL: Final = Text("an http:// or https:// URL", _sink_url)

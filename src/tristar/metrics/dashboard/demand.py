@@ -297,8 +297,42 @@ LLMS: Final = Row(
 )
 
 TOKENS: Final = Row(
-    "Tokens",
+    "Tokens and cost",
     (
+        Panel(
+            "Cost per hour by model",
+            "US dollars per hour at the present rate, of attempts whose price is known.",
+            "currencyUSD",
+            (
+                Query(
+                    f"3600 * {rate('ailinux_llm_cost_usd_total', 'model, provider', LLM)}",
+                    "{{model}} at {{provider}}",
+                ),
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "Cost, last 24 hours",
+            "US dollars by provider. LLMCostSpike compares an hour with these.",
+            "currencyUSD",
+            (
+                Query(
+                    f"sum by (provider) (increase(ailinux_llm_cost_usd_total{{{LLM}}}[24h]))",
+                    "{{provider}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Attempts without a known price",
+            "Per second. They cost something that no figure here contains: give the llm a price.",
+            "ops",
+            (
+                Query(
+                    rate("ailinux_llm_unpriced_calls_total", "model, provider", LLM),
+                    "{{model}} at {{provider}}",
+                ),
+            ),
+        ),
         Panel(
             "Tokens per minute by type",
             "As the provider reported them, else estimated.",
