@@ -26,6 +26,7 @@ from tristar.auth.keys import Keys
 from tristar.clock import Clock, SystemClock
 from tristar.errors import SettingsInvalid, Unavailable
 from tristar.gateway import Gateway, Ties, Unwell
+from tristar.host.conditions import Conditions, Status
 from tristar.host.hub import Hub
 from tristar.host.link import Link, LinkBreakers, LinkLedger, LinkLimiter, LinkScraper
 from tristar.host.local import LocalLedger
@@ -33,17 +34,22 @@ from tristar.host.orders import HubOrders, LinkOrders
 from tristar.host.orphans import recover, slots_path
 from tristar.host.outlets import Outlets
 from tristar.host.port import Port
+from tristar.host.pulse import watch_storage
+from tristar.host.replicas import Replicas
 from tristar.host.scrape import HubScraper
 from tristar.host.slots import SlotTable
 from tristar.limits.limiter import Limiter
 from tristar.limits.local import LocalLimiter
-from tristar.limits.opening import open_shared
+from tristar.limits.redis import RedisStore
+from tristar.limits.shared import SharedLimiter
 from tristar.memory.opening import open_store
 from tristar.memory.store import Store
 from tristar.metrics.audits import AuditReadings
 from tristar.metrics.books import Books
 from tristar.metrics.lag import watch_loop
 from tristar.routing.catalog import Catalog
+from tristar.routing.redis import RedisBreakers
+from tristar.routing.shared import SharedBoard
 from tristar.settings import Settings, load
 from tristar.storage.engine import Database
 from tristar.storage.opening import open_engine
@@ -87,12 +93,25 @@ class Host:
         self._orders = HubOrders(self.hub, self.reload)
         self.gateway: Gateway | None = None
         """The gateway in this process, if there is one; it takes reloaded configurations."""
-        own = LocalLimiter(clock)
-        self._shared = open_shared(settings.redis_url, own, self._sharing_changed)
-        self.limiter: Limiter = self._shared or own
+        self.conditions = Conditions(self.hub)
+        self.hub.watch_health(self._note_audit)
+        self.limiter: Limiter = LocalLimiter(clock)
+        self._replicas = self._join_replicas(self.limiter)
         render = self._scraper.scrape if self._scraper else _unmeasured
-        self.port = Port(self.hub, self.limiter, self._loop, render)
+        self.port = Port(self.hub, self.limiter, self.conditions, self._loop, render)
         self._outlets = Outlets(self.hub, self.port, self._loop, settings.audit.dir, settings.audit.sinks)
+
+    def _join_replicas(self, own: LocalLimiter) -> Replicas | None:
+        """Share limits and breakers with all other hosts, if there is a Redis to do it through."""
+        url = self._settings.redis_url
+        if url is None:
+            return None
+        refuse = self._settings.dependencies.redis == "refuse"
+        replicas = Replicas(self.conditions, refuse=refuse)
+        limiter = SharedLimiter(RedisStore(url), None if refuse else own, replicas.turned)
+        board = SharedBoard(self.hub.own_board, RedisBreakers(url), replicas.turned)
+        self.limiter, self.hub.board = replicas.join(limiter, board)
+        return replicas
 
     async def reload(self) -> list[str]:
         """Read the configuration again; put its llms, providers and audit sinks in force everywhere.
@@ -161,9 +180,11 @@ class Host:
         with contextlib.suppress(Unavailable):
             await self._database.start()
             await self._warn_if_open()
-        if self._shared is not None:
-            _log.warning("REDIS_URL shares limits; breakers are this host's own in this version")
-            await self._shared.open()
+        if self._replicas is not None:
+            await self._replicas.open()
+        refuse = settings.dependencies.database == "refuse"
+        pulse = watch_storage(self._database, self.conditions, refuse=refuse)
+        self._tasks.append(self._loop.create_task(pulse))
         self._tasks.append(self._loop.create_task(self._sweep()))
         self.hub.event(
             "service_started", "service", {"version": __version__, "workers": settings.server.workers}
@@ -182,17 +203,9 @@ class Host:
                 internal=self.hub.scribe.internal,
             )
 
-    def _sharing_changed(self, reason: str) -> None:
-        """Redis went away or came back; told once each time, in the logs and to every worker."""
-        condition = "degraded" if reason else "ok"
-        _log.warning("redis", condition=condition, reason=reason)
-        self.hub.event(
-            "dependency_transition",
-            "dependency:redis",
-            {"to": condition, "reason": reason or None},
-            "WARNING" if reason else "INFO",
-        )
-        self.port.tell_sharing(reason)
+    def _note_audit(self, reason: str) -> None:
+        broken: Status = "down" if self._settings.audit.mode == "strict" else "degraded"
+        self.conditions.note("audit", broken if reason else "ok", reason)
 
     async def _warn_if_open(self) -> None:
         settings = self._settings
@@ -210,8 +223,8 @@ class Host:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.hub.settle_notices()
         self.hub.event("service_stopped", "service", {"version": __version__})
-        if self._shared is not None:
-            await self._shared.close()
+        if self._replicas is not None:
+            await self._replicas.close()
         self._audit_socket.stop_listening()
         await asyncio.to_thread(self.hub.close)
         await self._outlets.stop()
@@ -229,7 +242,7 @@ class Host:
             breakers=self.hub.board,
             limiter=self.limiter,
             scraper=self._scraper,
-            unwell=Unwell(self.hub, self.port),
+            unwell=Unwell(self.hub, self.port, self.conditions.all()),
             slots=slots,
             orders=self._orders,
             database=self._database,
@@ -266,13 +279,7 @@ class Host:
         return self._scraper.memory_entries if self._scraper else None
 
     def _dependencies(self) -> Mapping[str, float]:
-        broken = 0.0 if self._settings.audit.mode == "strict" else 0.5
-        stored = self._scraper is None or self._scraper.memory_entries is not None
-        found = {"audit": broken if self.hub.unwell else 1.0, "storage": 1.0 if stored else 0.5}
-        found.update(self._outlets.conditions())
-        if self._shared is not None:
-            found["redis"] = 0.5 if self._shared.unwell else 1.0
-        return found
+        return {"audit": 1.0, "storage": 1.0, **self.conditions.readings(), **self._outlets.conditions()}
 
     async def _count_memory(self) -> int | None:
         return await self._store.live_entries()
@@ -367,7 +374,7 @@ async def connect_link(
         breakers=LinkBreakers(link, clock),
         limiter=LinkLimiter(link),
         scraper=scraper,
-        unwell=Unwell(link, link),
+        unwell=Unwell(link, link, link.conditions),
         slots=slots,
         orders=LinkOrders(link, clock),
         database=open_engine(settings.database_url, settings.data_dir),

@@ -27,6 +27,7 @@
         |-- LimitExceeded          429
         |-- Unavailable            503
         |   |-- NoRecord           503, the audit log cannot take the record
+        |   |-- DependencyDown     503, the operator wants no service without what is away
         |   |-- DatabaseDown       503, keys or memory cannot be read (storage/engine)
         |   `-- AllTargetsOpen     503, every breaker on the route is open
         |-- DeadlineExceeded       504
@@ -222,6 +223,12 @@ class NoRecord(Unavailable):
     """No durable audit record is possible, so the request is refused (AUDIT_MODE=strict)."""
 
     code = "audit_unavailable"
+
+
+class DependencyDown(Unavailable):
+    """Something is away without which the operator wants nothing served; nothing was sent upstream."""
+
+    code = "dependency_unavailable"
 
 
 class AllTargetsOpen(Unavailable):

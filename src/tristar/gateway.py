@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from random import SystemRandom
 
-import structlog
-
 from tristar import __version__
 from tristar.auth.gate import Gate
 from tristar.auth.keys import Keys
@@ -22,7 +20,8 @@ from tristar.edge.memory import mcp, rest
 from tristar.edge.memory.desk import Desk
 from tristar.edge.memory.tools import Toolbox
 from tristar.edge.visits import Visits
-from tristar.errors import Unavailable
+from tristar.errors import DependencyDown, Unavailable
+from tristar.host.conditions import WELL, Condition
 from tristar.host.hub import Hub
 from tristar.host.link import Link
 from tristar.host.port import Port
@@ -49,8 +48,6 @@ _SINK_MODE = "requests are served, records wait in the log"
 PRICES_AFTER_S = 1.0
 """Loading the price list takes 40 ms of a processor: it waits until the start is over."""
 
-_log = structlog.get_logger("tristar")
-
 
 @dataclass
 class Ties:
@@ -70,24 +67,24 @@ class Ties:
 class Unwell:
     """Reads what ails the host, here or over the link; empty when all is well."""
 
-    def __init__(self, log: Hub | Link, sharing: Port | Link) -> None:
+    def __init__(self, log: Hub | Link, sinks: Port | Link, conditions: Mapping[str, Condition]) -> None:
         self._log = log
-        self._sharing = sharing
+        self._sinks = sinks
+        self._conditions = conditions
 
     @property
     def reason(self) -> str:
         """Why the audit log cannot take records."""
         return self._log.unwell
 
-    @property
-    def unshared(self) -> str:
-        """Why limits are not shared with other hosts, though they should be."""
-        return self._sharing.unshared
+    def of(self, name: str) -> Condition:
+        """How a dependency of the host fares."""
+        return self._conditions.get(name, WELL)
 
     @property
     def ailing(self) -> Mapping[str, str]:
         """Why sinks and anchors of the audit log are degraded, by the dependency's name."""
-        return self._sharing.ailing
+        return self._sinks.ailing
 
 
 class Gateway:
@@ -115,7 +112,7 @@ class Gateway:
             admin_key=settings.auth.admin_key,
             loopback=settings.server.loopback,
             key_grace_s=settings.auth.key_grace_s,
-            on_transition=self._store_changed,
+            refuse=settings.dependencies.database == "refuse",
         )
         self._router = Router(settings.catalog)
         self._quota = Quota(ties.limiter, clock)
@@ -197,6 +194,7 @@ class Gateway:
             control=control,
             scraper=ties.scraper,
             error_event=error_event,
+            require=self._require,
             max_body_bytes=settings.server.max_body_mb * 1024 * 1024,
             deadline_s=settings.server.deadline_s,
         )
@@ -216,10 +214,19 @@ class Gateway:
         return Dependency(status="degraded", mode=mode, reason=reason, required=False)
 
     def _redis_condition(self) -> Dependency:
-        reason = self._ties.unwell.unshared
-        if not reason:
-            return Dependency(status="ok", required=False)
-        return Dependency(status="degraded", mode="limits are this host's own", reason=reason, required=False)
+        condition = self._ties.unwell.of("redis")
+        required = self._settings.dependencies.redis == "refuse"
+        if condition.status == "ok":
+            return Dependency(status="ok", required=required)
+        mode = "requests are refused" if required else "limits and breakers are this host's own"
+        return Dependency(status=condition.status, mode=mode, reason=condition.reason, required=required)
+
+    def _require(self) -> None:
+        """Refuse llm calls while something is away without which the operator wants none."""
+        if self._ties.unwell.of("redis").status == "down":
+            raise DependencyDown(
+                "Redis is away, and this gateway is set not to go on without it.", retry_after_s=1.0
+            )
 
     def _audit_condition(self) -> Dependency:
         reason = self._ties.unwell.reason
@@ -239,11 +246,11 @@ class Gateway:
                 await self._database.ping()
         except (Unavailable, TimeoutError) as error:
             reason = str(error) or "no answer within 1 s"
-        if reason is not None:
-            return Dependency(
-                status="degraded", mode="known keys work, memory answers 503", reason=reason, required=False
-            )
-        return Dependency(status="ok", required=False)
-
-    def _store_changed(self, reachable: bool, reason: str) -> None:
-        _log.warning("key store", reachable=reachable, reason=reason)
+        required = self._settings.dependencies.database == "refuse"
+        if reason is None:
+            return Dependency(status="ok", required=required)
+        if required:
+            return Dependency(status="down", mode="requests are refused", reason=reason)
+        return Dependency(
+            status="degraded", mode="known keys work, memory answers 503", reason=reason, required=False
+        )

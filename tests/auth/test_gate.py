@@ -225,18 +225,34 @@ async def test_a_gate_that_never_reached_the_store_is_closed(make_gate: MakeGate
         gate.authenticate(None)
 
 
-async def test_an_outage_is_told_once_and_so_is_its_end(make_gate: MakeGate, keys: FlakyKeys) -> None:
+async def test_an_outage_and_its_end_are_seen(make_gate: MakeGate, keys: FlakyKeys) -> None:
     """However many polls fail."""
-    told: list[tuple[bool, str]] = []
-    gate = make_gate(on_transition=lambda reachable, why: told.append((reachable, why)))
+    gate = make_gate()
     problems = []
     for down in (False, True, True, True, False, False):
         keys.down = down
         await gate.refresh()
         problems.append(gate.problem)
 
-    assert told == [(False, "connection refused"), (True, "reachable again")]
     assert problems == [None, *["connection refused"] * 3, None, None]
+
+
+async def test_a_gate_that_is_to_refuse_knows_no_grace(make_gate: MakeGate, keys: FlakyKeys) -> None:
+    """503 for a known key from the first failed look at the store on; the operator's own still works."""
+    made = await keys.make(CHAT, "anonymous")
+    gate = make_gate(refuse=True, admin_key=ADMIN_KEY)
+    await gate.refresh()
+    before = gate.authenticate(made.secret)
+    keys.down = True
+    await gate.refresh()
+    with pytest.raises(Unavailable):
+        gate.authenticate(made.secret)
+    operator = gate.authenticate(ADMIN_KEY)
+    keys.down = False
+    await gate.refresh()
+
+    assert operator is BOOTSTRAP
+    assert gate.authenticate(made.secret) == before
 
 
 async def test_a_store_that_hangs_counts_as_away(

@@ -241,7 +241,7 @@ async def test_a_breakers_transition_is_counted_and_recorded(desks: Open) -> Non
     """From the one place where the state changes."""
     desk = desks(strict=True)
     told: list[str] = []
-    desk.hub.watch_breakers(lambda llm_id, state: told.append(f"{llm_id} {state.name}"))
+    desk.hub.watch_breakers(lambda llm_id: told.append(f"{llm_id} {desk.hub.board.states()[llm_id].name}"))
     for _ in range(5):
         desk.hub.board.failed("fast", 1, None)
     await desk.commit()

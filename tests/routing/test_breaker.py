@@ -1,10 +1,10 @@
 """The breaker against a small reference model, and its promises one by one."""
 
 import math
-from dataclasses import dataclass, field
 
 from hypothesis import given
-from hypothesis import strategies as st
+from tests.routing.model import LEASE_S, Advance, Begin, End, Model, Override, Step, histories
+from tests.routing.model import POLICY as POLICY_OF_MODEL
 
 from tristar.clock import ManualClock
 from tristar.routing.breaker import Breaker, State, Window
@@ -17,7 +17,11 @@ def made(policy: BreakerPolicy = POLICY) -> tuple[Breaker, ManualClock, list[Sta
     """A breaker, its clock, and the transitions it tells of."""
     clock = ManualClock()
     seen: list[State] = []
-    return Breaker(policy, clock, seen.append), clock, seen
+    return (
+        Breaker(policy, clock, lambda before, now: seen.append(now) if before != now else None),
+        clock,
+        seen,
+    )
 
 
 def state_of(breaker: Breaker) -> State:
@@ -104,7 +108,7 @@ def test_each_reopening_doubles_the_cooldown_up_to_its_limit() -> None:
 def test_a_probe_that_never_reports_is_a_lease_that_ends() -> None:
     """A worker that dies with a probe does not keep the llm out for ever."""
     clock = ManualClock()
-    breaker = Breaker(POLICY, clock, lambda _: None, lease_s=60)
+    breaker = Breaker(POLICY, clock, lambda _before, _now: None, lease_s=60)
     fail(breaker, 3)
     clock.advance(30)
     assert breaker.admit() is not None
@@ -158,71 +162,40 @@ def test_forced_open_stays_open_until_reset() -> None:
     assert state_of(breaker) == State.CLOSED
 
 
-@dataclass
-class Model:
-    """The breaker's rules in their plainest form: lists instead of windows, no permits reused."""
-
-    now: float = 0.0
-    consecutive: int = 0
-    opened_at: float | None = None
-    cooldown: float = 0.0
-    reopened: int = 0
-    probing: bool = False
-    calls: list[tuple[float, bool]] = field(default_factory=list)
-
-    def state(self) -> State:
-        """Derived from the clock alone."""
-        if self.opened_at is None:
-            return State.CLOSED
-        return State.OPEN if self.now < self.opened_at + self.cooldown else State.HALF_OPEN
-
-    def admit(self) -> bool:
-        """One probe at a time in half-open."""
-        state = self.state()
-        if state is State.HALF_OPEN and not self.probing:
-            self.probing = True
-            return True
-        return state is State.CLOSED
-
-    def report(self, well: bool) -> None:
-        """The end of the one call under way."""
-        if self.state() is State.HALF_OPEN:
-            self.probing = False
-            if well:
-                self.opened_at, self.reopened, self.consecutive = None, 0, 0
-            else:
-                self.reopened += 1
-                self.open()
-            return
-        self.consecutive = 0 if well else self.consecutive + 1
-        if self.consecutive >= POLICY.failures:
-            self.open()
-
-    def open(self) -> None:
-        """Closed for twice as long each time."""
-        self.cooldown = min(POLICY.cooldown_s * 2**self.reopened, POLICY.max_cooldown_s)
-        self.opened_at, self.probing = self.now, False
-
-
-STEPS = st.lists(
-    st.one_of(st.sampled_from(["well", "ill"]), st.sampled_from([1.0, 10.0, 29.0, 30.0, 61.0])), max_size=60
-)
-
-
-@given(STEPS)
-def test_any_history_agrees_with_the_reference_model(steps: list[str | float]) -> None:
-    """State, admission and waiting time are those of the model after every step."""
-    breaker, clock, _ = made()
+@given(histories)
+def test_any_history_agrees_with_the_reference_model(steps: list[Step]) -> None:
+    """State, admission and waiting time are those of the model after every step, calls overlapping."""
+    clock = ManualClock()
+    breaker = Breaker(POLICY_OF_MODEL, clock, lambda _before, _now: None, lease_s=LEASE_S)
     model = Model()
+    out: list[tuple[int, int]] = []
     for step in steps:
-        if isinstance(step, float):
-            clock.advance(step)
-            model.now += step
-        else:
-            permit, expected = breaker.admit(), model.admit()
-            assert (permit is not None) is expected
-            if permit is not None:
-                (breaker.succeed if step == "well" else breaker.fail)(permit)
-                model.report(step == "well")
+        match step:
+            case Begin():
+                permit, period = breaker.admit(), model.begin()
+                assert (permit is None) is (period is None)
+                if permit is not None and period is not None:
+                    out.append((permit, period))
+            case End(which, how, retry_after_s) if which < len(out):
+                permit, period = out.pop(which)
+                report(breaker, permit, how, retry_after_s)
+                model.end(period, how, retry_after_s)
+            case Advance(seconds):
+                clock.advance(seconds)
+                model.now += seconds
+            case Override(forced):
+                (breaker.force_open if forced else breaker.reset)()
+                model.override(forced=forced)
 
         assert breaker.state is model.state()
+        assert breaker.wait_s() == model.wait_s()
+
+
+def report(breaker: Breaker, permit: int, how: str, retry_after_s: int | None) -> None:
+    """What a call came to."""
+    if how == "well":
+        breaker.succeed(permit)
+    elif how == "ill":
+        breaker.fail(permit, retry_after_s)
+    else:
+        breaker.abandon(permit)

@@ -1,7 +1,7 @@
 """The rows are the settings: complete, documented, and true to their defaults."""
 
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,9 @@ from dotenv import dotenv_values
 from tristar.providers.registry import KNOWN
 from tristar.routing.catalog import BreakerPolicy, Llm, Provider
 from tristar.settings import Audit, Auth, Metrics, Server, load
-from tristar.settings.model import Logs, PriceTable, Slo
+from tristar.settings.model import Dependencies, Logs, PriceTable, Slo
 from tristar.settings.reference import render
-from tristar.settings.table import AUTH, LOGS, SECTIONS, SERVER, SLO, VARIABLES, Row
+from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, SECTIONS, SERVER, SLO, VARIABLES, Row
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = [*VARIABLES, *(row for rows in SECTIONS.values() for row in rows)]
@@ -65,6 +65,7 @@ def test_the_example_file_shows_every_key_with_its_default(tmp_path: Path) -> No
         "llms.NAME.price_usd_per_mtok": fast["price_usd_per_mtok"],
         "server": document["server"],
         "auth": document["auth"],
+        "dependencies": document["dependencies"],
         "slo": document["slo"],
         "logs": document["logs"],
     }
@@ -74,14 +75,15 @@ def test_the_example_file_shows_every_key_with_its_default(tmp_path: Path) -> No
     }
     assert settings.server == Server()
     assert settings.auth == Auth()
+    assert settings.dependencies == Dependencies()
     assert settings.slo == Slo()
     assert settings.logs == Logs()
-    assert settings.catalog.find("fast").breaker == BreakerPolicy()
+    assert replace(settings.catalog.find("fast").breaker, slow_call_s=None) == BreakerPolicy()
     assert settings.catalog.find("fast").retries == Llm.retries
 
 
 def test_rows_of_own_tables_are_toml_keys_of_the_same_name() -> None:
     """The attribute an engineer reads is the key an operator writes."""
-    rows = (*SERVER, *AUTH, *SLO, *LOGS)
+    rows = (*SERVER, *AUTH, *DEPENDENCIES, *SLO, *LOGS)
 
     assert [row.name for row in rows] == [row.field for row in rows]

@@ -5,7 +5,7 @@ that it knows stay good for a grace time, and a key that it does not know is not
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Literal
@@ -59,8 +59,8 @@ class Gate:
     """Tells who is calling. One per process, used from its event loop alone.
 
     `loopback` says that the gateway is bound to this machine alone: then, with no `admin_key` and
-    as long as no key was ever made, the gate is open. `on_transition(reachable, reason)` is called
-    once each time that the store goes away or comes back.
+    as long as no key was ever made, the gate is open. `refuse` lets nobody in but `admin_key` while
+    the store is away.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Gate:
         admin_key: str | None,
         loopback: bool,
         key_grace_s: float = 300.0,
-        on_transition: Callable[[bool, str], None] = lambda _reachable, _reason: None,
+        refuse: bool = False,
     ) -> None:
         self._keys = keys
         self._clock = clock
         self._admin_hash = digest(admin_key) if admin_key else None
         self._may_open = loopback and not admin_key
         self._key_grace_s = key_grace_s
-        self._on_transition = on_transition
+        self._refuse = refuse
         self._known: dict[bytes, _Known] = {}
         self._revision: int | None = None
         self._open = False
@@ -153,12 +153,12 @@ class Gate:
                     self._adopt(changes.revision, changes.keys)
                     await self._mark_used(MARK_USED_S)
             except DatabaseDown as error:
-                self._report(error.reason)
+                self._problem = error.reason
                 return
             except TimeoutError:
-                self._report(f"no answer within {STORE_TIMEOUT_S:g} s")
+                self._problem = f"no answer within {STORE_TIMEOUT_S:g} s"
                 return
-            self._report(None)
+            self._problem = None
 
     async def refresh_forever(self) -> None:
         """`refresh` every `POLL_S`, until cancelled."""
@@ -175,7 +175,8 @@ class Gate:
         await self._mark_used(0)
 
     def _unless_stale(self, actor: Actor) -> Actor:
-        if self._clock.monotonic() - self._fresh_at > self._key_grace_s:
+        is_away = self._refuse and self._problem is not None
+        if is_away or self._clock.monotonic() - self._fresh_at > self._key_grace_s:
             raise self._unavailable()
         return actor
 
@@ -222,11 +223,6 @@ class Gate:
             self._used_at = used_at | self._used_at
             raise
         self._marked_at = now
-
-    def _report(self, problem: str | None) -> None:
-        before, self._problem = self._problem, problem
-        if (before is None) != (problem is None):
-            self._on_transition(problem is None, problem or "reachable again")
 
 
 def _known(key: StoredKey) -> _Known:

@@ -56,7 +56,10 @@ class Scraper(Protocol):
 
 
 class Front:
-    """The ASGI application. `endpoints` maps a path to what serves it in front of `control`."""
+    """The ASGI application. `endpoints` maps a path to what serves it in front of `control`.
+
+    `require` raises where none of these may be served now.
+    """
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class Front:
         control: ASGIApp,
         scraper: Scraper | None,
         error_event: Callable[[GatewayError], bytes],
+        require: Callable[[], None],
         max_body_bytes: int,
         deadline_s: float,
     ) -> None:
@@ -79,6 +83,7 @@ class Front:
         self._control = control
         self._scraper = scraper
         self._error_event = error_event
+        self._require = require
         self._max_body_bytes = max_body_bytes
         self._deadline_s = deadline_s
         self._doorman = Doorman(ledger, clock)
@@ -118,6 +123,7 @@ class Front:
                 raise MethodNotAllowed(f"{visit.path} takes POST.", allow="POST")  # noqa: TRY301 - closed below
             if not actor.allows("chat"):
                 raise Forbidden("This key lacks the scope `chat`.")  # noqa: TRY301 - the same
+            self._require()
             body = await visit.body(incoming.content_length, self._max_body_bytes)
             await endpoint(self._asked(exchange, actor, body, incoming), reply)
         except ClientGone:

@@ -107,6 +107,7 @@ class Permit(msgspec.Struct, array_like=True, tag=11):
     """The answer to `Admit`."""
 
     n: int
+    llm_id: str
     permit: int | None
 
 
@@ -160,9 +161,11 @@ class Ruling(msgspec.Struct, array_like=True, tag=18):
     known: bool = True
 
 
-class Sharing(msgspec.Struct, array_like=True, tag=19):
-    """Why limits are not shared with other hosts now; empty when they are, or need not be."""
+class Fares(msgspec.Struct, array_like=True, tag=19):
+    """How one of the things that the host leans on fares: see `conditions.Condition`."""
 
+    name: str
+    status: str
     reason: str
 
 
@@ -173,7 +176,7 @@ class Ailing(msgspec.Struct, array_like=True, tag=22):
 
 
 FromWorker = Hello | Close | Admit | Report | Scrape | Order | Flying | Reserve | Settle | Abandon | Notice
-FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Sharing | Ailing
+FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Fares | Ailing
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from tristar.exchange import Account
 from tristar.host.folds import Fold, Folds
 from tristar.ledger import Notice
 from tristar.metrics.books import Books
-from tristar.routing.board import BreakerBoard
+from tristar.routing.board import Board, BreakerBoard
 from tristar.routing.breaker import State
 from tristar.routing.catalog import Catalog
 
@@ -104,9 +104,11 @@ class Hub:
         self._unwell = ""
         self._timer: asyncio.TimerHandle | None = None
         self._on_health: list[Callable[[str], None]] = []
-        self._on_breaker: list[Callable[[str, State], None]] = []
         self._folds = Folds(clock, self._record_fold)
-        self.board = BreakerBoard(catalog, clock, self._breaker_changed)
+        self._on_breaker: list[Callable[[str], None]] = []
+        self.own_board = BreakerBoard(catalog, clock, self._breaker_changed)
+        self.board: Board = self.own_board
+        """What decides: this host's own breakers, or those that it shares with others."""
 
     # -- the writer ----------------------------------------------------------
 
@@ -135,8 +137,8 @@ class Hub:
         """Call `told` with the reason, or "" for well, on every change."""
         self._on_health.append(told)
 
-    def watch_breakers(self, told: Callable[[str, State], None]) -> None:
-        """Call `told` with llm_id and state on every transition."""
+    def watch_breakers(self, told: Callable[[str], None]) -> None:
+        """Call `told` with the llm_id whenever a breaker's permit, deadline or state changes."""
         self._on_breaker.append(told)
 
     # -- entering ------------------------------------------------------------
@@ -295,13 +297,15 @@ class Hub:
 
     # -- breakers ----------------------------------------------------------------
 
-    def _breaker_changed(self, llm_id: str, state: State) -> None:
-        if self.books is not None:
-            self.books.breaker_transition(llm_id, state.name.lower())
+    def _breaker_changed(self, llm_id: str, before: State, now: State) -> None:
         for told in self._on_breaker:
-            told(llm_id, state)
-        level = "WARNING" if state is State.OPEN else "INFO"
-        self.event("breaker_transition", f"llm:{llm_id}", {"to": state.name.lower()}, level)
+            told(llm_id)
+        if before is now:
+            return  # only a new permit, or a later deadline
+        if self.books is not None:
+            self.books.breaker_transition(llm_id, now.name.lower())
+        level = "WARNING" if now is State.OPEN else "INFO"
+        self.event("breaker_transition", f"llm:{llm_id}", {"to": now.name.lower()}, level)
 
     def event(self, action: str, resource: str, details: Mapping[str, object], level: str = "INFO") -> None:
         """Record something that no request waits for."""

@@ -8,6 +8,7 @@ from tristar.audit.record import Scribe
 from tristar.clock import Clock
 from tristar.errors import NoRecord, Unavailable
 from tristar.exchange import Exchange, Outcome
+from tristar.host.conditions import Condition, Status
 from tristar.host.frames import (
     Abandon,
     Admit,
@@ -16,6 +17,7 @@ from tristar.host.frames import (
     Breaker,
     Close,
     Done,
+    Fares,
     Fates,
     Fly,
     Flying,
@@ -30,7 +32,6 @@ from tristar.host.frames import (
     Ruling,
     Scrape,
     Settle,
-    Sharing,
     from_hub,
     pack,
 )
@@ -62,10 +63,10 @@ class Link(asyncio.Protocol):
         self.adopt: Callable[[bytes], None] = lambda _: None
         """Called with a new configuration from the hub."""
         self.unwell = ""
-        self.unshared = ""
-        """Why limits are not shared with other hosts now."""
         self.ailing: Mapping[str, str] = {}
         """Why sinks and anchors of the audit log are degraded, by the dependency's name."""
+        self.conditions: dict[str, Condition] = {}
+        """How what the host leans on fares, as the hub last told."""
         self.closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -150,18 +151,24 @@ class Link(asyncio.Protocol):
                 self.breakers[llm_id] = frame
             case Health(reason):
                 self.unwell = reason
-            case Sharing(reason):
-                self.unshared = reason
             case Ailing(reasons):
                 self.ailing = reasons
+            case Fares(name, status, reason):
+                self.conditions[name] = Condition(cast("Status", status), reason)
             case Fly(n):
                 self.tell(Flying(n, [(*pair, count) for pair, count in self.in_flight.items()]))
             case Adopt(settings):
                 self.adopt(settings)
             case Permit(n) | Page(n) | Done(n) | Ruling(n):
-                answer = self._answers.get(n)
-                if answer is not None and not answer.done():
-                    answer.set_result(frame)
+                self._answered(n, frame)
+
+    def _answered(self, n: int, frame: FromHub) -> None:
+        answer = self._answers.get(n)
+        if answer is not None and not answer.done():
+            answer.set_result(frame)
+        elif isinstance(frame, Permit) and frame.permit is not None:
+            # The asker was cancelled meanwhile: a probe's place is not to be lost.
+            self.tell(Report(frame.llm_id, frame.permit, well=None))
 
     def _settled(self, n: int, *, durable: bool) -> None:
         settled = self._fates.pop(n, None)

@@ -51,13 +51,8 @@ class HubOrders:
         """As `order`, with the problems as its answer."""
         if name == "reload":
             return await self._reload()
-        breaker = self._hub.board.breaker(llm_id)
-        if breaker is None:
+        if not self._hub.board.override(llm_id, forced=name == "force_open"):
             return [f"there is no breaker for {llm_id[:200]!r}"]
-        if name == "force_open":
-            breaker.force_open()
-        else:
-            breaker.reset()
         return []
 
 

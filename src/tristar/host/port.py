@@ -14,6 +14,7 @@ from typing import cast
 
 import structlog
 
+from tristar.host.conditions import Condition, Conditions
 from tristar.host.frames import (
     Abandon,
     Admit,
@@ -22,6 +23,7 @@ from tristar.host.frames import (
     Breaker,
     Close,
     Done,
+    Fares,
     Fates,
     Fly,
     Flying,
@@ -31,22 +33,20 @@ from tristar.host.frames import (
     Hello,
     Order,
     Page,
-    Permit,
     Report,
     Reserve,
     Scrape,
     Settle,
-    Sharing,
     from_workers,
     pack,
 )
 from tristar.host.hub import Hub
 from tristar.host.leases import Leases
 from tristar.host.orphans import enter_orphans
+from tristar.host.probes import Probes
 from tristar.host.slots import SlotReader
 from tristar.ledger import Notice
 from tristar.limits.limiter import Limiter
-from tristar.routing.breaker import State
 
 _log = structlog.get_logger("tristar.host")
 
@@ -59,13 +59,19 @@ Render = Callable[[str | None], Awaitable[tuple[bytes, str]]]
 class Port:
     """All links of a hub. Event-loop thread only."""
 
-    def __init__(self, hub: Hub, limiter: Limiter, loop: asyncio.AbstractEventLoop, render: Render) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        limiter: Limiter,
+        conditions: Conditions,
+        loop: asyncio.AbstractEventLoop,
+        render: Render,
+    ) -> None:
         self.hub = hub
         self.limiter = limiter
-        self.unshared = ""
-        """Why limits are not shared with other hosts now."""
         self.ailing: dict[str, str] = {}
         """Why sinks and anchors of the audit log are degraded, by the dependency's name."""
+        self.conditions = conditions
         self.loop = loop
         self._render = render
         self.links: set[WorkerLink] = set()
@@ -75,6 +81,7 @@ class Port:
         self.carry_out: Callable[[str, str], Awaitable[list[str]]] = _nothing_to_order
         hub.watch_health(self._health_changed)
         hub.watch_breakers(self._breaker_changed)
+        conditions.watch(self._condition_changed)
 
     async def listen(self, path: Path) -> asyncio.Server:
         """Accept workers at a Unix socket that only this user can open."""
@@ -151,11 +158,9 @@ class Port:
         while any(link.is_behind(goal) for link, goal in goals):  # noqa: ASYNC110 - a turn of the loop reads on
             await asyncio.sleep(0)
 
-    def tell_sharing(self, reason: str) -> None:
-        """Limits are no longer shared with other hosts for this reason, or, with none, are again."""
-        self.unshared = reason
+    def _condition_changed(self, name: str, condition: Condition) -> None:
         for link in self.links:
-            link.send(Sharing(reason))
+            link.send(Fares(name, condition.status, condition.reason))
 
     def tell_ailing(self, reasons: dict[str, str]) -> None:
         """These sinks and anchors of the audit log are degraded now, no others."""
@@ -167,8 +172,7 @@ class Port:
         for link in self.links:
             link.send(Health(reason))
 
-    def _breaker_changed(self, llm_id: str, state: State) -> None:
-        del state
+    def _breaker_changed(self, llm_id: str) -> None:
         frame = self.breaker_frame(llm_id)
         for link in self.links:
             link.send(frame)
@@ -199,6 +203,7 @@ class WorkerLink(asyncio.Protocol):
         self._port = port
         self._hub = port.hub
         self._leases = Leases(port.limiter, port.loop, self.send)
+        self._probes = Probes(port.hub, port.loop, self.send)
         self._transport: asyncio.Transport | None = None
         self._unpacker = from_workers(self._take)
         self._slots: SlotReader | None = None
@@ -226,6 +231,7 @@ class WorkerLink(asyncio.Protocol):
         self.closed = True
         self._port.links.discard(self)
         self._leases.end()
+        self._probes.end()
         if self._slots is None:
             return
         path = self._slots.path
@@ -280,9 +286,9 @@ class WorkerLink(asyncio.Protocol):
             case Close():
                 self._enter(frame)
             case Report(llm_id, permit, well):
-                self._report(llm_id, permit, well, frame.retry_after_s)
+                self._probes.report(llm_id, permit, well, frame.retry_after_s)
             case Admit(n, llm_id):
-                self.send(Permit(n, self._hub.board.admit_now(llm_id)))
+                self._probes.ask(n, llm_id)
             case Reserve():
                 self._leases.reserve(frame)
             case Settle(n, actual):
@@ -306,8 +312,9 @@ class WorkerLink(asyncio.Protocol):
         self._port.links.add(self)
         self._port.greeted.set()
         self.send(Health(self._hub.unwell))
-        self.send(Sharing(self._port.unshared))
         self.send(Ailing(self._port.ailing))
+        for name, condition in self._port.conditions.all().items():
+            self.send(Fares(name, condition.status, condition.reason))
         self.send_breakers()
 
     def send_breakers(self) -> None:
@@ -330,12 +337,3 @@ class WorkerLink(asyncio.Protocol):
         durable, self._durable = self._durable, []
         lost, self._lost = self._lost, []
         self.send(Fates(durable, lost))
-
-    def _report(self, llm_id: str, permit: int, well: bool | None, retry_after_s: float | None) -> None:
-        board = self._hub.board
-        if well is None:
-            board.abandoned(llm_id, permit)
-        elif well:
-            board.succeeded(llm_id, permit)
-        else:
-            board.failed(llm_id, permit, retry_after_s)

@@ -118,7 +118,7 @@ class Relay:
         self._count_stream(stream, errand)
         errand.share.settle()
         stream.attempt.finish_reason = stream.finish_reason
-        self._succeed(stream.attempt, stream.permit, errand)
+        self._succeed(stream.attempt, stream.permit, errand, stream.llm)
 
     def fail(self, stream: LiveStream, failure: UpstreamFailed, errand: Errand) -> None:
         """The stream broke after its first token: what was sent so far is counted."""
@@ -285,6 +285,7 @@ class Relay:
             raise
         except BaseException:
             self._land(attempt)
+            self._breakers.abandoned(llm.llm_id, permit)
             raise
 
     async def _whole(self, llm: Llm, permit: int, attempt: Attempt, errand: Errand) -> WholeAnswer:
@@ -299,7 +300,7 @@ class Relay:
         attempt.model_answered = completion.model
         _count_tokens(attempt, completion.usage, errand, completion.output_bytes)
         self._prices.charge(llm, attempt)
-        self._succeed(attempt, permit, errand)
+        self._succeed(attempt, permit, errand, llm)
         return WholeAnswer(llm, body, response.headers, completion)
 
     async def _stream(self, llm: Llm, permit: int, attempt: Attempt, errand: Errand) -> LiveStream:
@@ -367,11 +368,15 @@ class Relay:
         else:
             del self.in_flight[(attempt.model, attempt.provider)]
 
-    def _succeed(self, attempt: Attempt, permit: int, errand: Errand) -> None:
+    def _succeed(self, attempt: Attempt, permit: int, errand: Errand, llm: Llm) -> None:
         self._land(attempt)
         attempt.status = "success"
         attempt.duration_s = self._clock.monotonic() - errand.started - attempt.started_s
-        self._breakers.succeeded(attempt.llm_id, permit)
+        slow_s = llm.breaker.slow_call_s
+        if slow_s is not None and (attempt.first_token_s or attempt.duration_s) > slow_s:
+            self._breakers.failed(attempt.llm_id, permit, None)
+        else:
+            self._breakers.succeeded(attempt.llm_id, permit)
 
     def _note_failure(self, attempt: Attempt, permit: int, failure: UpstreamFailed, errand: Errand) -> None:
         self._land(attempt)

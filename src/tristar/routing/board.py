@@ -1,13 +1,16 @@
-"""The breakers of one host: what the relay asks, and the one place that answers."""
+"""The breakers of one host: what the relay asks, and the one place of the host that answers."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from tristar.clock import Clock
-from tristar.routing.breaker import Breaker, State
-from tristar.routing.catalog import Catalog
+from tristar.errors import ModelNotFound
+from tristar.routing.breaker import Breaker, Decision, State
+from tristar.routing.catalog import BreakerPolicy, Catalog
 
 DYNAMIC_LIMIT = 1_000
+LEASE_MARGIN_S = 5.0
 
 
 class Breakers(Protocol):
@@ -42,14 +45,34 @@ NO_BREAKER = 1
 """The permit of an llm without a breaker: equal to a new breaker's first period."""
 
 
+class Board(Breakers, Protocol):
+    """The breakers where they live: what the hub of a host reads and orders. Event-loop thread only."""
+
+    def adopt(self, catalog: Catalog) -> None:
+        """Take a reloaded catalogue over; an llm whose policy is unchanged keeps its state."""
+        ...
+
+    def states(self) -> Mapping[str, State]:
+        """Each llm's state now; from any thread."""
+        ...
+
+    def breaker(self, llm_id: str) -> Breaker | None:
+        """One llm's breaker, if it has one; to be read."""
+        ...
+
+    def override(self, llm_id: str, *, forced: bool) -> bool:
+        """Keep an llm out until it is let in again (`forced=False`); False if it has no breaker."""
+        ...
+
+
 class BreakerBoard:
-    """The breakers themselves; implements `Breakers` where they live. Event-loop thread only.
+    """The breakers of one host, deciding by themselves. Event-loop thread only.
 
     Every configured llm has one from the start. An llm of an open provider gets one on its
     first failure, at most `DYNAMIC_LIMIT` of them, since its name is the client's to choose.
     """
 
-    def __init__(self, catalog: Catalog, clock: Clock, changed: Callable[[str, State], None]) -> None:
+    def __init__(self, catalog: Catalog, clock: Clock, changed: Callable[[str, State, State], None]) -> None:
         self._clock = clock
         self._changed = changed
         self._catalog = catalog
@@ -57,7 +80,7 @@ class BreakerBoard:
         self.adopt(catalog)
 
     def adopt(self, catalog: Catalog) -> None:
-        """Take a reloaded catalogue over; an llm whose policy is unchanged keeps its state."""
+        """See `Board.adopt`."""
         former, self._catalog = self._catalog, catalog
         kept = {}
         for llm_id, llm in catalog.llms.items():
@@ -68,13 +91,42 @@ class BreakerBoard:
         self._breakers = kept
 
     def states(self) -> Mapping[str, State]:
-        """Each llm's state now."""
+        """See `Board.states`."""
         # A copy first: scrapes read this from their own thread.
         return {llm_id: breaker.state for llm_id, breaker in list(self._breakers.items())}
 
     def breaker(self, llm_id: str) -> Breaker | None:
-        """One llm's breaker, if it has one."""
+        """See `Board.breaker`."""
         return self._breakers.get(llm_id)
+
+    def some(self, llm_id: str) -> Breaker | None:
+        """One llm's breaker, made if need be; None if there are too many, or there is no such llm."""
+        breaker = self._breakers.get(llm_id)
+        if breaker is None and len(self._breakers) < DYNAMIC_LIMIT + len(self._catalog.llms):
+            with contextlib.suppress(ModelNotFound):
+                breaker = self._breakers[llm_id] = self._new(llm_id)
+        return breaker
+
+    def decisions(self) -> Sequence[Decision]:
+        """What has become of each llm to which anything happened."""
+        found = (breaker.decision(llm_id) for llm_id, breaker in self._breakers.items())
+        return [decision for decision in found if decision is not None]
+
+    def policy(self, llm_id: str) -> tuple[BreakerPolicy, float]:
+        """An llm's policy, and how long one of its probes is leased, in seconds."""
+        llm = self._catalog.find(llm_id)
+        return llm.breaker, llm.timeout_s + LEASE_MARGIN_S
+
+    def override(self, llm_id: str, *, forced: bool) -> bool:
+        """See `Board.override`."""
+        breaker = self._breakers.get(llm_id)
+        if breaker is None:
+            return False
+        if forced:
+            breaker.force_open()
+        else:
+            breaker.reset()
+        return True
 
     def free_permit(self, llm_id: str) -> int | None:
         """See `Breakers.free_permit`."""
@@ -103,12 +155,9 @@ class BreakerBoard:
 
     def failed(self, llm_id: str, permit: int, retry_after_s: float | None) -> None:
         """See `Breakers.failed`."""
-        breaker = self._breakers.get(llm_id)
-        if breaker is None:
-            if len(self._breakers) >= DYNAMIC_LIMIT + len(self._catalog.llms):
-                return
-            breaker = self._breakers[llm_id] = self._new(llm_id)
-        breaker.fail(permit, retry_after_s)
+        breaker = self.some(llm_id)
+        if breaker is not None:
+            breaker.fail(permit, retry_after_s)
 
     def abandoned(self, llm_id: str, permit: int) -> None:
         """See `Breakers.abandoned`."""
@@ -117,7 +166,7 @@ class BreakerBoard:
             breaker.abandon(permit)
 
     def _new(self, llm_id: str) -> Breaker:
-        llm = self._catalog.find(llm_id)
+        policy, lease_s = self.policy(llm_id)
         return Breaker(
-            llm.breaker, self._clock, lambda state: self._changed(llm_id, state), lease_s=llm.timeout_s + 5.0
+            policy, self._clock, lambda before, now: self._changed(llm_id, before, now), lease_s=lease_s
         )

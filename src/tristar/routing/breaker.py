@@ -1,10 +1,12 @@
-"""The circuit breaker: pure, clock injected, one per llm and host.
+"""The circuit breaker: pure, clock injected, one per llm.
 
 Closed lets everything through. Open lets nothing through until its cooldown ends. Half-open
 lets `probes` calls through at a time; one success closes it, one failure re-opens it for twice
 as long. A call's report counts only in the period that admitted it (its permit), so that a
 slow call from before the outage neither closes nor re-opens anything. The state is derived
 from the clock when it is asked for, so it is never stale.
+
+A breaker decides by itself, or follows what was decided elsewhere: see `shared`.
 """
 
 import enum
@@ -12,6 +14,8 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import msgspec
 
 from tristar.clock import Clock
 from tristar.routing.catalog import BreakerPolicy
@@ -32,6 +36,20 @@ class _Bucket:
     start: float
     calls: int = 0
     failures: int = 0
+
+
+class Decision(msgspec.Struct, frozen=True, array_like=True):
+    """What has become of an llm, in a form that crosses hosts; the latest period holds.
+
+    `period` is named by the Unix time in milliseconds at which it began, or 1 if nothing ever
+    happened. `till_ms` is the Unix time at which the cooldown ends, 0 while closed.
+    """
+
+    llm_id: str
+    period: int
+    till_ms: float
+    forced: bool
+    reopened: int
 
 
 class Window:
@@ -63,16 +81,18 @@ class Window:
 
 
 class Breaker:
-    """One llm's breaker. Not thread-safe; `changed` is told of each transition as it is noticed.
+    """One llm's breaker. Not thread-safe.
 
-    `lease_s` bounds a probe: one that never reports (its worker died) is given up after it.
+    `changed(before, now)` is told of each transition as it is noticed, and, with both the same, of
+    a new free permit or a later deadline without one. `lease_s` bounds a probe: one that never
+    reports is given up after it.
     """
 
     def __init__(
         self,
         policy: BreakerPolicy,
         clock: Clock,
-        changed: Callable[[State], None],
+        changed: Callable[[State, State], None],
         lease_s: float = 900.0,
     ) -> None:
         self._policy = policy
@@ -85,6 +105,7 @@ class Breaker:
         self._reopened = 0
         self._probes: list[float] = []
         self._seen = State.CLOSED
+        self._shown: tuple[int | None, float] = (1, 0.0)
         self._forced = False
         self._period = 1
 
@@ -105,10 +126,8 @@ class Breaker:
         return self._open_until or 0.0
 
     def wait_s(self) -> float:
-        """Seconds until a call may be let through; 0 when one may be now."""
-        if self._open_until is None:
-            return 0.0
-        return max(0.0, self._open_until - self._clock.monotonic())
+        """Seconds until a call may be let through; 0 when one may be now, infinite while forced open."""
+        return max(0.0, self.open_until - self._clock.monotonic())
 
     def free_permit(self) -> int | None:
         """A permit if calls go through freely, None if `admit` must be asked."""
@@ -116,7 +135,7 @@ class Breaker:
 
     def admit(self) -> int | None:
         """A permit for one call, or None. In half-open it takes a probe's place until it reports."""
-        state = self._observe()
+        state = self.observe()
         if state is State.CLOSED:
             return self._period
         if state is State.OPEN:
@@ -130,7 +149,7 @@ class Breaker:
 
     def succeed(self, permit: int) -> None:
         """The call of that permit came to its proper end."""
-        state = self._observe()
+        state = self.observe()
         if permit != self._period:
             return
         self._consecutive = 0
@@ -141,7 +160,7 @@ class Breaker:
 
     def fail(self, permit: int, retry_after_s: float | None = None) -> None:
         """That call failed in a way that says the llm is ill; `retry_after_s` is its own wish (429)."""
-        state = self._observe()
+        state = self.observe()
         if permit != self._period:
             self._extend(retry_after_s)
             return
@@ -163,12 +182,46 @@ class Breaker:
     def force_open(self) -> None:
         """Keep it open until `reset`."""
         self._forced = True
-        self._observe()
+        self._begin_period()
+        self.observe()
 
     def reset(self) -> None:
         """Close it and forget the past."""
         self._forced = False
         self._close()
+
+    def decision(self, llm_id: str) -> Decision | None:
+        """What became of it, for those who are to follow; None if nothing ever happened."""
+        if self._period == 1:
+            return None
+        till = self._open_until
+        till_ms = 0.0 if till is None else self._unix_ms() + (till - self._clock.monotonic()) * 1000
+        return Decision(llm_id, self._period, till_ms, self._forced, self._reopened)
+
+    def follow(self, decision: Decision, now_ms: float) -> None:
+        """Be as was decided elsewhere, unless this one knows better; `now_ms` is the time there."""
+        self.observe()
+        if decision.period < self._period:
+            return
+        if decision.period > self._period:
+            self._period = decision.period
+            self._consecutive = 0
+            self._probes.clear()
+            self._window.clear()
+        self._forced, self._reopened = decision.forced, decision.reopened
+        self._open_until = None
+        if decision.till_ms:
+            self._open_until = self._clock.monotonic() + (decision.till_ms - now_ms) / 1000
+        self.observe()
+
+    def observe(self) -> State:
+        """The state now; a transition that only the clock has made is told of."""
+        state = self.state
+        shown = self.free_permit(), self.open_until
+        if state is not self._seen or shown != self._shown:
+            before, self._seen, self._shown = self._seen, state, shown
+            self._changed(before, state)
+        return state
 
     def _is_ill(self, now: float) -> bool:
         policy = self._policy
@@ -182,10 +235,8 @@ class Breaker:
         if retry_after_s is not None:
             cooldown_s = min(max(retry_after_s, 1.0), self._policy.max_cooldown_s)
         self._open_until = self._clock.monotonic() + cooldown_s
-        self._period += 1
-        self._probes.clear()
-        self._window.clear()
-        self._observe()
+        self._begin_period()
+        self.observe()
 
     def _extend(self, retry_after_s: float | None) -> None:
         if retry_after_s is None or self._open_until is None:
@@ -195,16 +246,15 @@ class Breaker:
 
     def _close(self) -> None:
         self._open_until = None
-        self._period += 1
         self._reopened = 0
         self._consecutive = 0
+        self._begin_period()
+        self.observe()
+
+    def _begin_period(self) -> None:
+        self._period = max(self._period + 1, self._unix_ms())
         self._probes.clear()
         self._window.clear()
-        self._observe()
 
-    def _observe(self) -> State:
-        state = self.state
-        if state is not self._seen:
-            self._seen = state
-            self._changed(state)
-        return state
+    def _unix_ms(self) -> int:
+        return int(self._clock.time() * 1000)

@@ -23,6 +23,7 @@ class BreakerPolicy:
     cooldown_s: float = 30.0
     max_cooldown_s: float = 600.0
     probes: int = 1
+    slow_call_s: float | None = None
 
 
 @dataclass(frozen=True)

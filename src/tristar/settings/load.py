@@ -12,16 +12,16 @@ from tristar.settings.document import read_table, table_at
 from tristar.settings.environment import Values, read_environment, read_variables
 from tristar.settings.faults import Faults, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
-from tristar.settings.model import Audit, Auth, Logs, Metrics, Server, Settings, Slo
+from tristar.settings.model import Audit, Auth, Dependencies, Logs, Metrics, Server, Settings, Slo
 from tristar.settings.outlets import read_sinks
 from tristar.settings.source import read_document
-from tristar.settings.table import AUTH, LOGS, SERVER, SLO
+from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, SERVER, SLO
 from tristar.traces.opening import check_tracing
 
 CONFIG_NAME: Final = "tristar.toml"
 OTEL_PREFIX: Final = "OTEL_"
 
-_TABLES: Final = ("server", "auth", "audit", "slo", "logs", "providers", "llms")
+_TABLES: Final = ("server", "auth", "dependencies", "audit", "slo", "logs", "providers", "llms")
 _OUTLETS: Final = ("sinks",)
 
 
@@ -71,7 +71,13 @@ def _config_path(directory: Path, config: Path | None, values: Values) -> Path |
 def _read_document_tables(document: Mapping[str, Any], values: Values, faults: Faults) -> None:
     for name in document.keys() - set(_TABLES):
         faults.add(key_path(name), "", "is not a known table", suggestion(name, _TABLES))
-    sections = (("server", Server, SERVER), ("auth", Auth, AUTH), ("slo", Slo, SLO), ("logs", Logs, LOGS))
+    sections = (
+        ("server", Server, SERVER),
+        ("auth", Auth, AUTH),
+        ("dependencies", Dependencies, DEPENDENCIES),
+        ("slo", Slo, SLO),
+        ("logs", Logs, LOGS),
+    )
     for name, owner, rows in sections:
         found = read_table(table_at(document, name, (), faults), rows, (name,), faults)
         values.setdefault(owner, {}).update(found)
@@ -138,6 +144,7 @@ def _assemble(
         audit=replace(audit, dir=directory / audit.dir),
         metrics=Metrics(**values.get(Metrics, {})),
         auth=Auth(**values[Auth]),
+        dependencies=Dependencies(**values[Dependencies]),
         slo=Slo(**values[Slo]),
         logs=Logs(**values[Logs]),
         otel=otel,

@@ -9,6 +9,7 @@ from typing import Literal
 from tristar.audit.sinks.options import SinkOptions
 from tristar.routing.catalog import Catalog
 
+Without = Literal["degrade", "refuse"]
 AuditMode = Literal["strict", "relaxed"]
 LogFormat = Literal["auto", "console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -98,6 +99,14 @@ class PriceTable:
 
 
 @dataclass(frozen=True)
+class Dependencies:
+    """What is done while something is away: get by without it, or refuse with 503."""
+
+    redis: Without = "degrade"
+    database: Without = "degrade"
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole configuration. Paths are absolute; no secret is in its `repr`.
 
@@ -110,6 +119,7 @@ class Settings:
     audit: Audit = Audit()
     metrics: Metrics = Metrics()
     auth: Auth = Auth()
+    dependencies: Dependencies = Dependencies()
     slo: Slo = Slo()
     logs: Logs = Logs()
     redis_url: str | None = field(default=None, repr=False)

@@ -14,7 +14,7 @@ from tristar.providers.registry import DIALECTS
 from tristar.routing.catalog import BreakerPolicy, Llm, Provider
 from tristar.settings import texts
 from tristar.settings.kinds import Kind, Names, Number, OneOf, Switch, Whole, choice
-from tristar.settings.model import Audit, Auth, Logs, Metrics, PriceTable, Server, Settings, Slo
+from tristar.settings.model import Audit, Auth, Dependencies, Logs, Metrics, PriceTable, Server, Settings, Slo
 
 _DAY_S: Final = 86_400.0
 _PLENTY: Final = 1_000_000_000
@@ -213,6 +213,23 @@ LOGS: Final[Sequence[Row]] = (
     Row("access", Logs, "access", Switch(), "one line for each request that ended, scrapes apart"),
 )
 
+DEPENDENCIES: Final[Sequence[Row]] = (
+    Row(
+        "redis",
+        Dependencies,
+        "redis",
+        choice("degrade", "refuse"),
+        "while Redis is away: limits and breakers are this host's own, or llm calls get 503",
+    ),
+    Row(
+        "database",
+        Dependencies,
+        "database",
+        choice("degrade", "refuse"),
+        "while the key store is away: known keys work for `key_grace_s`, or only `TRISTAR_ADMIN_KEY` does",
+    ),
+)
+
 PROVIDER: Final[Sequence[Row]] = (
     Row(
         "dialect",
@@ -385,11 +402,19 @@ BREAKER: Final[Sequence[Row]] = (
         "the longest it stays open; at least `cooldown_s`",
     ),
     Row("probes", BreakerPolicy, "probes", Whole(1, 1_000), "concurrent calls let through while half-open"),
+    Row(
+        "slow_call_s",
+        BreakerPolicy,
+        "slow_call_s",
+        Number(0, _DAY_S, above=True),
+        "an answer that takes longer counts as a failure; of a stream, its first token",
+    ),
 )
 
 SECTIONS: Final[dict[str, Sequence[Row]]] = {
     "server": SERVER,
     "auth": AUTH,
+    "dependencies": DEPENDENCIES,
     "slo": SLO,
     "logs": LOGS,
     "providers.NAME": PROVIDER,
