@@ -53,7 +53,7 @@ def test_down_and_up_again_is_served_by_the_fallback_meanwhile(
         assert seen == ["main"] * 3
         assert all(view.complete and view.llm == "spare" for view in down)
         assert (opened, closed) == (1, 0)
-        assert back_s < 3
+        assert back_s < 10  # a cooldown of 0.6 s and one probe; the rest is for a busy machine
         assert_books_balance(running)
 
 
