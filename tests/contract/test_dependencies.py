@@ -26,7 +26,7 @@ def configuration(upstream: Upstream, *, redis: str = "degrade", database: str =
         f'[dependencies]\nredis = "{redis}"\ndatabase = "{database}"\n',
         provider("p", upstream.base_url),
         llm("limited", "p", requests_per_minute=100_000),
-        llm("frail", "p", retries=0, breaker=LASTING),  # type: ignore[arg-type]  # numbers
+        llm("frail", "p", retries=0, breaker=LASTING),
     )
 
 
