@@ -26,7 +26,7 @@ def leave(house: House, lane: Lane, when: Callable[[], bool], *, stream: bool) -
     call = lane.calls()[0]
 
     assert call.gone_s is not None, "the upstream was not told"
-    assert call.gone_s - left_s < 0.5
+    assert call.gone_s - left_s < 5.0  # at once, on a busy machine; the answer would have taken for ever
     return call
 
 

