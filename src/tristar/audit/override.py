@@ -6,15 +6,15 @@ from pathlib import Path
 
 import msgspec
 
-from tristar.audit.checkpoint import SLOT_BYTES, SLOTS, Slot, Slots, read_slot, read_slots
+from tristar.audit.checkpoint import SLOT_BYTES, SLOTS, Slot, Slots, read_checkpoint, read_slot, read_slots
 from tristar.audit.disk import Disk
 from tristar.audit.draft import Draft
 from tristar.audit.gaps import Gaps, Range, Reset, merged, read_gaps, write_gaps
 from tristar.audit.lock import WRITER_LOCK, DirectoryLock
 from tristar.audit.options import WriterOptions
-from tristar.audit.recovery import Grown, accepted_keys, make_directories, recover
+from tristar.audit.recovery import Grown, accepted_keys, make_directories, read_rotations, recover
 from tristar.audit.segments import list_segments
-from tristar.audit.signing import Signer, VerifierKey
+from tristar.audit.signing import Signer, VerifierKey, trusted_keys
 from tristar.audit.tree import Frontier
 from tristar.audit.verify import verify
 from tristar.audit.writer import AuditWriter
@@ -59,6 +59,65 @@ def recover_accept_truncation(
     details = {"override": True, "operator": operator, "reason": reason, "damage": damage, **_told(gaps)}
     _record(directory, details, signer=signer, clock=clock, internal=internal, disk=device)
     return gaps
+
+
+def announce_restore(
+    directory: Path,
+    *,
+    signer: Signer,
+    clock: Clock,
+    internal: Callable[[str, str, Mapping[str, object]], Draft],
+    operator: str,
+    reason: str,
+    superseded: bytes,
+    disk: Disk | None = None,
+) -> tuple[int, int]:
+    """Say in the log that a backup was put back, so that checkpoints from after it contradict nobody.
+
+    `superseded` is the newest checkpoint kept from before the restore. Returns the records that the log had
+    when the backup was made, and when it was lost. It stands in a signed statement for ever; every later
+    verification tells of it.
+
+    Raises:
+        WriterBusy: somebody writes the log.
+        ValueError: the checkpoint is not one of this log's, or the log is not behind it.
+        AuditCorrupt: what was restored is damaged, or not whole.
+        OSError: the disk failed.
+    """
+    device = disk or Disk()
+    lock = DirectoryLock(directory / WRITER_LOCK)
+    try:
+        keys = accepted_keys(directory, signer)
+        lost = read_checkpoint(superseded, trusted_keys(keys, read_rotations(directory)))
+        if lost.origin != signer.name:
+            raise ValueError(f"it is a checkpoint of another log, {lost.origin}")
+        size = recover(device, directory, signer, clock.time).frontier.size
+        if lost.size <= size:
+            raise ValueError(f"it covers {lost.size} records and the log has {size}: nothing was set back")
+        gaps = read_gaps(directory, keys)
+        said = f"{operator}: {reason}: a backup of {size} records was put back, {lost.size} had been signed"
+        write_gaps(
+            device,
+            directory,
+            signer,
+            msgspec.structs.replace(
+                gaps,
+                rewound=merged((*gaps.rewound, (size, lost.size))),
+                overrides=(*gaps.overrides, said[:1000]),
+            ),
+        )
+    finally:
+        lock.release()
+    details = {
+        "restored": True,
+        "operator": operator,
+        "reason": reason,
+        "tree_size": size,
+        "superseded_size": lost.size,
+        "superseded_root": lost.root.hex(),
+    }
+    _record(directory, details, signer=signer, clock=clock, internal=internal, disk=device)
+    return size, lost.size
 
 
 def _damage(disk: Disk, directory: Path, signer: Signer, clock: Clock) -> str | None:

@@ -166,12 +166,22 @@ class _Verification:
     def _fitting(self, found: Statement, slot: Slot, name: str) -> Statement | None:
         if found.origin != slot.statement.origin:
             self._faults.append(Fault(name, None, f"is of another log, {found.origin}"))
+        elif found.size > slot.statement.size and self._superseded(name, found):
+            return None
         elif found.size > slot.statement.size:
             problem = f"covers {found.size} records, the log ends at {slot.statement.size}: it was put back"
             self._faults.append(Fault(name, None, problem))
         else:
             return found
         return None
+
+    def _superseded(self, name: str, found: Statement) -> bool:
+        """Whether an operator has announced that the last records of this checkpoint were set back."""
+        if not any(first < found.size <= end for first, end in self._gaps.rewound):
+            return False
+        said = f"{name} covers {found.size} records: the last of them were set back, as announced"
+        self._notices.append(said)
+        return True
 
     def _expected(self, raw: bytes | None) -> Statement | None:
         if raw is None:
@@ -188,7 +198,7 @@ class _Verification:
     def _compare(self, grove: Grove, name: str, statement: Statement | None) -> None:
         if statement is None or any(statement.size < reset.size for reset in self._gaps.resets):
             return  # a tree that was mended by an operator has no root of its own from before
-        if grove.root(statement.size) != statement.root:
+        if grove.root(statement.size) != statement.root and not self._superseded(name, statement):
             problem = f"its root is not that of the log's first {statement.size} records"
             self._faults.append(Fault(name, None, problem))
 

@@ -15,14 +15,14 @@ from tristar.audit import query as asking
 from tristar.audit.access import handover
 from tristar.audit.formats import NAMES
 from tristar.audit.options import WriterBusy
-from tristar.audit.override import recover_accept_truncation
+from tristar.audit.override import announce_restore, recover_accept_truncation
 from tristar.audit.proof import check_proof
 from tristar.audit.proof import prove as make_proof
 from tristar.audit.query import MOST_RECORDS, Question, Record
 from tristar.audit.record import Action
 from tristar.audit.subjects import Keyring
 from tristar.audit.writer import AuditWriter
-from tristar.cli import holds, subjects
+from tristar.cli import holds, replicas, subjects
 from tristar.cli.configuration import ConfigOption, JsonOption, settings_or_refuse
 from tristar.cli.endings import Misused, plain_errors
 from tristar.cli.lines import COLUMNS, cells, print_whole, shown
@@ -56,6 +56,7 @@ app.add_typer(holds.app, name="hold")
 app.command()(subjects.about)
 app.command()(subjects.erase)
 app.add_typer(keys, name="keys")
+app.add_typer(replicas.app, name="replicas")
 
 _LOG = "audit/log"
 _FOLLOW_S = 0.5
@@ -254,6 +255,14 @@ def recover(
     accept_truncation: Annotated[
         bool, typer.Option("--accept-truncation", help="Give up what is missing or altered.")
     ] = False,
+    restored: Annotated[
+        Path | None,
+        typer.Option(
+            "--restored",
+            metavar="FILE",
+            help="A backup was put back: the newest `checkpoint` that was kept from before.",
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Make a log that refuses to start usable again. Keep a copy first; the gateway must be stopped."""
@@ -261,6 +270,9 @@ def recover(
     directory = settings.audit.dir
     with plain_errors():
         refuse_stranger(existing_log(directory))
+        if restored is not None:
+            _announce(settings, restored, reason)
+            return
         if not accept_truncation:
             raise Misused(
                 "Nothing was changed. `tristar audit verify` names what is at fault; keep a copy of "
@@ -286,6 +298,27 @@ def recover(
     typer.echo(
         f"Records given up for good, all told: {', '.join(given_up) or 'none'}. The log says so, and can be "
         "used again."
+    )
+
+
+def _announce(settings: Settings, superseded: Path, reason: str) -> None:
+    recorder = Recorder(settings)
+    try:
+        size, lost = announce_restore(
+            settings.audit.dir,
+            signer=load_signer(settings.data_dir),
+            clock=recorder.clock,
+            internal=recorder.scribe.internal,
+            operator=f"os:{operator()}",
+            reason=reason,
+            superseded=superseded.read_bytes(),
+        )
+    except WriterBusy as busy:
+        fail(f"Nothing was announced. {busy}: stop the gateway first.", FAILED)
+    except ValueError as error:
+        raise Misused(f"{superseded}: {error}.") from error
+    typer.echo(
+        f"The log says that a backup of {size:,} records took the place of {lost:,}. Keep a new checkpoint."
     )
 
 
