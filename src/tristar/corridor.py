@@ -8,7 +8,6 @@ and on departure; every other end is raised and closed at the edge.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -74,8 +73,7 @@ class Memory(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(msgspec.Struct):
     """What the edge knows of a request before its body is read as a chat."""
 
     exchange: Exchange

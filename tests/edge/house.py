@@ -8,6 +8,7 @@ from tristar.edge.connection import Connection
 from tristar.edge.envelope import body_of, headers_of
 from tristar.edge.turn import Turn
 from tristar.errors import GatewayError
+from tristar.relay.departure import Wheel
 
 Serve = Callable[[Turn], Awaitable[None]]
 
@@ -71,6 +72,7 @@ class House:
     now: int = 1_000
     date: bytes = b"date: now\r\n"
     draining: bool = False
+    wheel: Wheel = field(default_factory=lambda: Wheel(asyncio.get_running_loop()))
 
     def visitor(self) -> tuple[Connection, Socket]:
         """A new connection and its other end."""

@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 _RETENTION_EVERY_S = 3600.0
 _MEASURE_EVERY_S = 60.0
 _FEED_BLOCK = 4096
+_ROUND_S = 0.25
 
 Own = Callable[[str, str, Mapping[str, object], Callable[[], None] | None], None]
 
@@ -113,7 +114,7 @@ class Keeper:
             self._attempt(self._round)
             self._wake.wait(self._options.publish_s)
             if not self._stopping:
-                pause.wait(min(0.05, self._options.publish_s))  # one round for many batches
+                pause.wait(min(_ROUND_S, self._options.publish_s))  # one round for many batches
             self._wake.clear()
         self._attempt(self._last_round)
 

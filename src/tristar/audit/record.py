@@ -223,7 +223,7 @@ class Scribe:
             exchange.actor,
             _optional(exchange.session_id),
             exchange.ip_address,
-            round(exchange.duration_s * 1e3, 3),
+            _ms(exchange.duration_s),
             exchange.status,
             self._story(exchange),
         )
@@ -366,7 +366,7 @@ def _try(attempt: Attempt) -> _Try:
         attempt.provider,
         attempt.model,
         attempt.status,
-        round(attempt.duration_s * 1e3, 3),
+        _ms(attempt.duration_s),
         attempt.error_type,
         attempt.http_status,
         attempt.tokens_input,
@@ -375,7 +375,7 @@ def _try(attempt: Attempt) -> _Try:
         attempt.tokens_cache_read,
         attempt.tokens_cache_write,
         attempt.tokens_reasoning,
-        None if first_token_s is None else round(first_token_s * 1e3, 3),
+        None if first_token_s is None else _ms(first_token_s),
         _finish(attempt.finish_reason),
         attempt.malformed_chunks,
         attempt.reason,
@@ -454,8 +454,13 @@ def _first_token_ms(attempts: list[Attempt]) -> float | None:
     """From the start of the request to the first token that any attempt gave."""
     for attempt in attempts:
         if attempt.first_token_s is not None:
-            return round((attempt.started_s + attempt.first_token_s) * 1e3, 3)
+            return _ms(attempt.started_s + attempt.first_token_s)
     return None
+
+
+def _ms(seconds: float) -> float:
+    """Milliseconds with three decimals; rounding to a whole number is several times cheaper."""
+    return round(seconds * 1e6) / 1e3
 
 
 def _optional(value: str | None) -> str | None:

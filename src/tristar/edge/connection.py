@@ -18,6 +18,7 @@ import structlog
 from tristar.edge.envelope import body_of, headers_of
 from tristar.edge.turn import Turn
 from tristar.errors import BadRequest, GatewayError, HeadTooLarge, RequestTooSlow
+from tristar.relay.departure import Wheel
 
 HEAD_LIMIT_BYTES = 64 * 1024
 HEAD_LIMIT_FIELDS = 100
@@ -58,6 +59,7 @@ class House(Protocol):
     """What a connection asks of the server that it belongs to."""
 
     loop: asyncio.AbstractEventLoop
+    wheel: Wheel
     connections: "set[Connection]"
     now: int
     """Whole seconds of a clock that never goes back; precise enough for patience."""
@@ -76,6 +78,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, house: House) -> None:
         self._house = house
         self.loop = house.loop
+        self.wheel = house.wheel
         self.peer: tuple[str, int] | None = None
         self.here: tuple[str, int] | None = None
         self.is_slow = False

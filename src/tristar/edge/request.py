@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from tristar.clock import Clock
 from tristar.errors import BadRequest, BodyTooLarge
@@ -28,8 +29,7 @@ PASSED_ON = frozenset({b"openai-beta", b"openai-organization", b"openai-project"
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
-@dataclass(slots=True)
-class Incoming:
+class Incoming(msgspec.Struct):
     """The headers that the gateway acts upon."""
 
     key: str | None = None
@@ -146,9 +146,7 @@ def begin_exchange(arrived: Arrived, incoming: Incoming, endpoint: str, clock: C
 
 def is_audited(path: str) -> bool:
     """Whether a path belongs to the routes of which each request has its record."""
-    return any(
-        path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"} for prefix in AUDITED
-    )
+    return path.startswith(AUDITED_UNDER) or path in AUDITED
 
 
 def _read_trace(value: bytes) -> tuple[str | None, str | None, str]:

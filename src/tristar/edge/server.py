@@ -8,6 +8,7 @@ from email.utils import formatdate
 
 from tristar.edge.connection import Connection
 from tristar.edge.turn import Turn
+from tristar.relay.departure import Wheel
 
 TICK_S = 1.0
 POLL_S = 0.02
@@ -19,6 +20,7 @@ class Server:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, serve: Callable[[Turn], Awaitable[None]]) -> None:
         self.loop = loop
+        self.wheel = Wheel(loop)
         self.serve = serve
         self.connections: set[Connection] = set()
         self.now = 0

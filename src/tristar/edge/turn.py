@@ -10,7 +10,7 @@ from tristar.edge.reply import common_lines
 from tristar.edge.request import Receive, Scope, Send, too_large
 from tristar.errors import GatewayError
 from tristar.exchange import Exchange
-from tristar.relay.departure import ClientGone, Departure
+from tristar.relay.departure import ClientGone, Departure, Wheel
 
 NO_CONTENT = frozenset({204, 304})
 STATUS_LINES = {
@@ -24,6 +24,7 @@ class Line(Protocol):
     """What a turn asks of its connection."""
 
     loop: asyncio.AbstractEventLoop
+    wheel: Wheel
     peer: tuple[str, int] | None
     here: tuple[str, int] | None
     is_slow: bool
@@ -88,7 +89,7 @@ class Turn:
         self._expects_continue = False
         self._keep_alive = True
         self._chunked = False
-        self.departure = Departure(line.loop)
+        self.departure = Departure(line.loop, line.wheel)
         self.target = b""
         self.method = ""
         self.path = ""

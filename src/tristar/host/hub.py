@@ -6,7 +6,8 @@ arrive together and are entered together, so the two can never disagree, whateve
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tristar.audit.draft import Draft
 from tristar.audit.options import WriterHealth
@@ -28,8 +29,7 @@ REFUSAL_STATUS = 503
 Settled = Callable[[bool], None]
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """One record on its way to the disk, and what to do when its fate is known."""
 
     account: Account | None
@@ -39,8 +39,7 @@ class Entry:
     decided: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Gap:
+class Gap(msgspec.Struct, eq=False):
     """What records that could not be written would have told: so much the books have and the log has not."""
 
     count: int = 0

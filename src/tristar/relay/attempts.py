@@ -6,7 +6,6 @@ ones. The route is walked in order; what follows a failure is `failure.verdict`'
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
@@ -38,8 +37,7 @@ TIMER_STEP_S = 0.002
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class Errand:
+class Errand(msgspec.Struct):
     """What one request brings to every attempt. Times are readings of the monotonic clock."""
 
     exchange: Exchange
@@ -59,8 +57,7 @@ class Errand:
     """`sent`, while an llm is asked to carry it on rather than to begin anew."""
 
 
-@dataclass(slots=True)
-class WholeAnswer:
+class WholeAnswer(msgspec.Struct):
     """A complete answer as the upstream sent it, and what it says of itself."""
 
     llm: Llm

@@ -7,16 +7,59 @@ class ClientGone(Exception):
     """The client closed its connection; nothing more can be sent to it."""
 
 
-class Departure:
-    """Notes that the client has gone and wakes the one thing that the request is waiting for.
+TICK_S = 0.1
 
-    Event-loop thread only. A request waits for one thing at a time, so there is one waiter.
+
+class Wheel:
+    """Deadlines that are far off: looked at ten times a second, with one timer for all of them.
+
+    A wait costs an entry in a dictionary here, against a timer made, started, stopped and closed. Who comes
+    near gets a timer of its own, so that every deadline is kept to the millisecond. Event-loop thread only.
     """
 
-    __slots__ = ("_loop", "_waiter", "gone")
+    __slots__ = ("_due", "_loop", "_turning")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._due: dict[asyncio.Future[None], float] = {}
+        self._turning = False
+
+    def watch(self, waiter: "asyncio.Future[None]", deadline: float) -> None:
+        """Fail `waiter` with `TimeoutError` at the loop time `deadline`, unless it is done or forgotten."""
+        if deadline - self._loop.time() < 2 * TICK_S:
+            self._loop.call_at(deadline, expire, waiter)
+            return
+        self._due[waiter] = deadline
+        if not self._turning:
+            self._turning = True
+            self._loop.call_later(TICK_S, self._turn)
+
+    def forget(self, waiter: "asyncio.Future[None]") -> None:
+        """It does not wait any more."""
+        self._due.pop(waiter, None)
+
+    def _turn(self) -> None:
+        near = self._loop.time() + 2 * TICK_S
+        for waiter, deadline in [each for each in self._due.items() if each[1] < near]:
+            del self._due[waiter]
+            self._loop.call_at(deadline, expire, waiter)
+        self._turning = bool(self._due)
+        if self._turning:
+            self._loop.call_later(TICK_S, self._turn)
+
+
+class Departure:
+    """Notes that the client has gone and wakes the one thing that the request is waiting for.
+
+    Event-loop thread only. A request waits for one thing at a time, so there is one waiter. Requests share
+    a `wheel` where there is one.
+    """
+
+    __slots__ = ("_loop", "_waiter", "_wheel", "gone")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, wheel: Wheel | None = None) -> None:
+        self._loop = loop
+        self._wheel = wheel or Wheel(loop)
         self._waiter: asyncio.Future[None] | None = None
         self.gone = False
 
@@ -36,12 +79,12 @@ class Departure:
         """
         if self.gone:
             raise ClientGone
-        timer = self._loop.call_at(deadline, expire, waiter)
+        self._wheel.watch(waiter, deadline)
         self._waiter = waiter
         try:
             await waiter
         finally:
-            timer.cancel()
+            self._wheel.forget(waiter)
             self._waiter = None
 
     async def pause(self, seconds: float) -> None:

@@ -152,7 +152,8 @@ class Connection(asyncio.Protocol):
         while not self._headers_done:
             if self._failure is not None:
                 raise self._failure
-            await self._wait(departure, deadline)
+            waiter = self._waiter = self._loop.create_future()
+            await departure.wait(waiter, deadline)
 
     async def read(self, departure: Departure, deadline: float) -> bytes:
         """See `Response.read`."""
@@ -161,7 +162,8 @@ class Connection(asyncio.Protocol):
                 return b""
             if self._failure is not None:
                 raise self._failure
-            await self._wait(departure, deadline)
+            waiter = self._waiter = self._loop.create_future()
+            await departure.wait(waiter, deadline)
         chunks, self._chunks = self._chunks, deque()
         self._buffered_bytes = 0
         if self._paused:
@@ -194,13 +196,6 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self.closed:
             self.closed = True
             self._transport.abort()
-
-    async def _wait(self, departure: Departure, deadline: float) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await departure.wait(self._waiter, deadline)
-        finally:
-            self._waiter = None
 
     def _wake(self) -> None:
         waiter = self._waiter
