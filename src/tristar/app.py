@@ -97,7 +97,7 @@ class Host:
         self.hub.watch_health(self._note_audit)
         self.limiter: Limiter = LocalLimiter(clock)
         self._replicas = self._join_replicas(self.limiter)
-        render = self._scraper.scrape if self._scraper else _unmeasured
+        render = self._scraper.scrape if self._scraper else unmeasured
         self.port = Port(self.hub, self.limiter, self.conditions, self._loop, render)
         self._outlets = Outlets(self.hub, self.port, self._loop, settings.audit.dir, settings.audit.sinks)
 
@@ -164,7 +164,7 @@ class Host:
         self._outlets.start(writer)
         self._audit_socket = await AuditSocket.serve(writer)
         self.port.carry_out = self._orders.carry_out
-        orphans = recover(self.hub, settings.audit.dir, _recorded_in(settings.audit.dir))
+        orphans = recover(self.hub, settings.audit.dir, recorded_in(settings.audit.dir))
         if orphans:
             _log.warning("requests of an earlier run were open", recorded_as_orphaned=orphans)
         if self.books is not None:
@@ -292,7 +292,8 @@ class Host:
                 await self._store.sweep()
 
 
-async def _unmeasured(accept: str | None) -> tuple[bytes, str]:
+async def unmeasured(accept: str | None) -> tuple[bytes, str]:
+    """For `Port`, where nothing is measured."""
     del accept
     return b"", "text/plain"
 
@@ -341,7 +342,9 @@ def open_slots(settings: Settings) -> SlotTable:
     return SlotTable(path, addresses=not settings.audit.erasable)
 
 
-def _recorded_in(directory: Path) -> Callable[[set[str], float], set[str]]:
+def recorded_in(directory: Path) -> Callable[[set[str], float], set[str]]:
+    """For `recover`: which of these ids are in the log already."""
+
     def recorded(event_ids: set[str], since: float) -> set[str]:
         del since
         wanted = {event_id: event_id.encode() for event_id in event_ids}
@@ -353,10 +356,14 @@ def _recorded_in(directory: Path) -> Callable[[set[str], float], set[str]]:
     return recorded
 
 
-async def connect_link(
+async def join_hub(
     path: Path, settings: Settings, clock: Clock, lost: Callable[[], None]
-) -> tuple[Link, Ties]:
-    """Tie this worker to the hub that listens at `path`."""
+) -> tuple[Link, SlotTable, LinkLedger, LinkScraper | None]:
+    """Join the hub that listens at `path`: the link, and what records, counts and is scraped through it.
+
+    Raises:
+        OSError: there is none.
+    """
     loop = asyncio.get_running_loop()
     link = Link(loop, lost)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -369,6 +376,14 @@ async def connect_link(
     strict = settings.audit.mode == "strict"
     ledger = LinkLedger(link, open_scribe(settings, clock), slots, loop, clock, strict=strict)
     scraper = LinkScraper(link, settings.metrics.path) if settings.metrics.enabled else None
+    return link, slots, ledger, scraper
+
+
+async def connect_link(
+    path: Path, settings: Settings, clock: Clock, lost: Callable[[], None]
+) -> tuple[Link, Ties]:
+    """Tie this worker to the hub that listens at `path`."""
+    link, slots, ledger, scraper = await join_hub(path, settings, clock, lost)
     return link, Ties(
         ledger=ledger,
         breakers=LinkBreakers(link, clock),
@@ -463,10 +478,12 @@ async def linked(settings: Settings, is_coming: Callable[[], bool] = lambda: Fal
     link.in_flight = gateway.in_flight
     link.adopt = lambda pickled: gateway.adopt(pickle.loads(pickled))  # noqa: S301 - from our own hub
     await gateway.start()
+    lag = asyncio.create_task(watch_loop(link.tell_lag))
     try:
         yield gateway
     finally:
         leaving = True
+        lag.cancel()
         await gateway.stop()
         await ties.database.close()
         ties.slots.close()

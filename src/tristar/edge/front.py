@@ -14,14 +14,14 @@ from tristar.auth.actor import ANONYMOUS, Actor
 from tristar.auth.gate import Gate, KeyRefused
 from tristar.clock import Clock
 from tristar.corridor import Asked, Reply, upstream_headers
+from tristar.edge.closing import ClosingSend, template
 from tristar.edge.doorman import Doorman
 from tristar.edge.envelope import body_of, headers_of
-from tristar.edge.reply import AsgiReply, common_headers
+from tristar.edge.reply import AsgiReply
 from tristar.edge.request import (
     UNMATCHED,
     BodyReader,
     Incoming,
-    Message,
     Receive,
     Scope,
     Send,
@@ -250,7 +250,7 @@ class Front:
         scope, receive, send = visit.asgi()
         scope["tristar.exchange"] = exchange
         reply = AsgiReply(send, exchange, Departure(asyncio.get_running_loop()))
-        closing = _ClosingSend(self, scope, exchange, send)
+        closing = ClosingSend(self.close_control, template, scope, exchange, send)
         try:
             check_path(visit.path)
             if not visit.path.startswith(OPEN_PATHS) and visit.path != CONSOLE:
@@ -271,60 +271,6 @@ class Front:
             reply.begun = closing.begun
             if not closing.finished:
                 await self._break(exchange, reply)
-
-
-class _ClosingSend:
-    """A `send` that holds the start back until the first piece, and the last piece until the record."""
-
-    def __init__(self, front: Front, scope: Scope, exchange: Exchange, send: Send) -> None:
-        self._front = front
-        self._scope = scope
-        self._exchange = exchange
-        self._send = send
-        self._start: Message | None = None
-        self._status = 500
-        self.begun = False
-        self.finished = False
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._start = message
-            self._status = message["status"]
-            return
-        if message.get("more_body"):
-            await self._begin()
-            await self._send(message)
-            return
-        await self._finish(message)
-
-    async def _finish(self, message: Message) -> None:
-        route = self._scope.get("route")
-        self._exchange.endpoint = getattr(route, "path_format", UNMATCHED)
-        status = self._status
-        outcome: Outcome = "success" if status < 400 else "refused" if status < 500 else "error"
-        self.finished = True
-        try:
-            await self._front.close_control(self._exchange, status, outcome)
-        except NoRecord as error:
-            await self._withhold(error)
-            return
-        await self._begin()
-        await self._send(message)
-
-    async def _withhold(self, error: NoRecord) -> None:
-        """The answer may not leave: 503 in its place, or a visibly broken connection."""
-        if self.begun:
-            raise ConnectionAbortedError(error.message)
-        reply = AsgiReply(self._send, self._exchange, Departure(asyncio.get_running_loop()))
-        await reply.whole(error.status, headers_of(error), body_of(error))
-
-    async def _begin(self) -> None:
-        start, self._start = self._start, None
-        if start is None:
-            return
-        self.begun = True
-        headers = [*start.get("headers", ()), *common_headers(self._exchange)]
-        await self._send({**start, "headers": headers})
 
 
 def _describe(exchange: Exchange, error: GatewayError) -> None:

@@ -46,7 +46,7 @@ class AsgiReply:
 
     def __init__(self, send: Send, exchange: Exchange, departure: Departure) -> None:
         self._send = send
-        self._exchange = exchange
+        self.exchange = exchange
         self.departure = departure
         self.begun = False
 
@@ -59,7 +59,7 @@ class AsgiReply:
     async def begin(self, status: int, headers: Headers) -> None:
         """See `Reply.begin`."""
         self.begun = True
-        all_headers = headers + common_headers(self._exchange)
+        all_headers = headers + common_headers(self.exchange)
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
 
     async def send(self, piece: bytes) -> None:

@@ -175,7 +175,15 @@ class Ailing(msgspec.Struct, array_like=True, tag=22):
     reasons: dict[str, str]
 
 
-FromWorker = Hello | Close | Admit | Report | Scrape | Order | Flying | Reserve | Settle | Abandon | Notice
+class Lag(msgspec.Struct, array_like=True, tag=30):
+    """How late one timer of this worker's event loop fired."""
+
+    seconds: float
+
+
+FromWorker = (
+    Hello | Close | Admit | Report | Scrape | Order | Flying | Reserve | Settle | Abandon | Notice | Lag
+)
 FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Fares | Ailing
 
 T = TypeVar("T")

@@ -25,6 +25,7 @@ from tristar.host.frames import (
     FromWorker,
     Health,
     Hello,
+    Lag,
     Page,
     Permit,
     Report,
@@ -100,6 +101,10 @@ class Link(asyncio.Protocol):
     def hello(self, pid: int, slots: SlotTable) -> None:
         """Introduce this worker."""
         self.tell(Hello(pid, str(slots.path)))
+
+    def tell_lag(self, seconds: float) -> None:
+        """Tell how late a timer of this process's event loop fired."""
+        self.tell(Lag(seconds))
 
     def settle(self, frame: Close, settled: Callable[[bool], None]) -> None:
         """Send one closed exchange; `settled(durable)` is called when its fate is known."""

@@ -31,6 +31,7 @@ from tristar.host.frames import (
     FromWorker,
     Health,
     Hello,
+    Lag,
     Order,
     Page,
     Report,
@@ -289,18 +290,16 @@ class WorkerLink(asyncio.Protocol):
                 self._probes.report(llm_id, permit, well, frame.retry_after_s)
             case Admit(n, llm_id):
                 self._probes.ask(n, llm_id)
-            case Reserve():
-                self._leases.reserve(frame)
-            case Settle(n, actual):
-                self._leases.settle(n, actual)
-            case Abandon(n):
-                self._leases.abandon(n)
+            case Reserve() | Settle() | Abandon():
+                self._take_lease(frame)
             case Scrape():
                 self._port.scrape(self, frame)
             case Flying(_, attempts):
                 self._note_in_flight(attempts)
             case Order():
                 self._port.obey(self, frame)
+            case Lag(seconds):
+                self._note_lag(seconds)
             case Notice():
                 self._hub.notice(frame)
             case Hello(pid, slots_path):
@@ -316,6 +315,19 @@ class WorkerLink(asyncio.Protocol):
         for name, condition in self._port.conditions.all().items():
             self.send(Fares(name, condition.status, condition.reason))
         self.send_breakers()
+
+    def _take_lease(self, frame: Reserve | Settle | Abandon) -> None:
+        match frame:
+            case Reserve():
+                self._leases.reserve(frame)
+            case Settle(n, actual):
+                self._leases.settle(n, actual)
+            case Abandon(n):
+                self._leases.abandon(n)
+
+    def _note_lag(self, seconds: float) -> None:
+        if self._hub.books is not None:
+            self._hub.books.event_loop_lag(seconds)
 
     def send_breakers(self) -> None:
         """Tell the worker every breaker as it is."""

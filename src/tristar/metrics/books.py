@@ -39,7 +39,8 @@ class Books(Collector):
     `models` are the configured (model, provider) pairs, `endpoints` the route templates that
     reach an llm: their counters are there, at 0, from the first scrape. `llm_ids` are the
     configured ones; given, any other shows as `_other` until one of its attempts succeeds, and
-    not given, the first 200 show. `registry` holds the collectors of others that are exposed
+    not given, the first 200 show. Without `gateway` llms, breakers and memory are not exposed: the
+    books are those of another application. `registry` holds the collectors of others that are exposed
     beside ours; without one, the process's own (`process_*`). Any method may be called from
     any thread.
     """
@@ -53,8 +54,10 @@ class Books(Collector):
         registry: CollectorRegistry | None = None,
         endpoints: Iterable[str] = LLM_ENDPOINTS,
         llm_ids: Iterable[str] | None = None,
+        gateway: bool = True,
     ) -> None:
         self._clock = clock
+        self._is_gateway = gateway
         self._lock = threading.Lock()
         self._others = registry or _process_registry()
         self._internals = Internals(version)
@@ -78,6 +81,8 @@ class Books(Collector):
     @property
     def families(self) -> tuple[Family, ...]:
         """Every metric, in the order in which it is exposed."""
+        if not self._is_gateway:
+            return (*self._requests.families, *self._audits.families, *self._internals.families)
         subjects = (self._requests, self._llms, self._breakers, self._memories, self._audits, self._internals)
         return tuple(family for subject in subjects for family in subject.families)
 
