@@ -99,7 +99,16 @@ class Host:
         self._replicas = self._join_replicas(self.limiter)
         render = self._scraper.scrape if self._scraper else unmeasured
         self.port = Port(self.hub, self.limiter, self.conditions, self._loop, render)
-        self._outlets = Outlets(self.hub, self.port, self._loop, settings.audit.dir, settings.audit.sinks)
+        audit = settings.audit
+        self._outlets = Outlets(
+            self.hub,
+            self.port,
+            loop=self._loop,
+            clock=clock,
+            directory=audit.dir,
+            sinks=audit.sinks,
+            anchors=audit.anchors,
+        )
 
     def _join_replicas(self, own: LocalLimiter) -> Replicas | None:
         """Share limits and breakers with all other hosts, if there is a Redis to do it through."""
@@ -114,7 +123,7 @@ class Host:
         return replicas
 
     async def reload(self) -> list[str]:
-        """Read the configuration again; put its llms, providers and audit sinks in force everywhere.
+        """Read the configuration again; put its llms, providers, sinks and anchors in force everywhere.
 
         Returns the faults; then nothing was changed. Other settings take a restart.
         """
@@ -124,12 +133,11 @@ class Host:
         except SettingsInvalid as invalid:
             return self._rejected([str(fault) for fault in invalid.faults])
         try:
-            await self._outlets.adopt(after.audit.sinks)
+            await self._outlets.adopt(after.audit.sinks, after.audit.anchors)
         except OSError as error:
             return self._rejected([f"audit.sinks: a cursor cannot be written: {error.strerror}"])
-        self._settings = replace(
-            before, catalog=after.catalog, audit=replace(before.audit, sinks=after.audit.sinks)
-        )
+        audit = replace(before.audit, sinks=after.audit.sinks, anchors=after.audit.anchors)
+        self._settings = replace(before, catalog=after.catalog, audit=audit)
         self.hub.board.adopt(after.catalog)
         if self.books is not None:
             self.books.set_models(model_pairs(after.catalog), after.catalog.llms)
@@ -263,7 +271,9 @@ class Host:
         )
 
     def _audit_readings(self) -> AuditReadings:
-        return AuditReadings(self._writer.health().queued, self._outlets.readings())
+        return AuditReadings(
+            self._writer.health().queued, self._outlets.readings(), self._outlets.anchor_readings()
+        )
 
     def _count_active(self) -> int:
         own = 0 if self._slots is None else self._slots.active()

@@ -45,6 +45,7 @@ CHAT_PATHS = ("/v1/chat/completions", "/v1/chat")
 EMBEDDINGS_PATH = "/v1/embeddings"
 
 _SINK_MODE = "requests are served, records wait in the log"
+_ANCHOR_MODE = "requests are served, newer checkpoints are kept on this machine only"
 PRICES_AFTER_S = 1.0
 """Loading the price list takes 40 ms of a processor: it waits until the start is over."""
 
@@ -120,7 +121,7 @@ class Gateway:
         self.app = self._front()
 
     def adopt(self, settings: Settings) -> None:
-        """Take a reloaded configuration over: its llms, its providers, the audit log's sinks."""
+        """Take a reloaded configuration over: its llms, its providers, the audit log's outlets."""
         self._settings = settings
         self._router.adopt(settings.catalog)
         self._quota.forget()
@@ -205,6 +206,8 @@ class Gateway:
             found["redis"] = self._redis_condition()
         for sink in self._settings.audit.sinks:
             found[f"sink:{sink.name}"] = self._outlet_condition(f"sink:{sink.name}", _SINK_MODE)
+        for anchor in self._settings.audit.anchors:
+            found[f"anchor:{anchor.name}"] = self._outlet_condition(f"anchor:{anchor.name}", _ANCHOR_MODE)
         return found
 
     def _outlet_condition(self, name: str, mode: str) -> Dependency:

@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from tristar.audit.anchors.watch import AnchorReading
 from tristar.audit.sinks.pump import SinkReading
 from tristar.clock import Clock, ManualClock
 from tristar.exchange import Account, Attempt
@@ -32,6 +33,7 @@ _ATTEMPT: Final = Attempt(
 )
 _ACCOUNT: Final = Account("/v1/chat/completions", "POST", 200, 1.25, "llm_call", streamed=False)
 SINK: Final = SinkReading(mandatory=True, lag_records=12, delivered=80, failures=2, refused=1, expired=3)
+ANCHOR: Final = AnchorReading(size=700, overdue_s=42.5)
 
 
 def attempt(**told: object) -> Attempt:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.metrics.stories import (
+    ANCHOR,
     GPT,
     SINK,
     account,
@@ -233,7 +234,7 @@ def test_attempts_in_progress_return_to_zero() -> None:
 def test_the_audit_log_is_read_and_told() -> None:
     """Queue, lag and verification are read; commits and losses are told."""
     books = new_books()
-    books.watch(audit=lambda: AuditReadings(17, {"syslog": SINK}, verify_ok=False))
+    books.watch(audit=lambda: AuditReadings(17, {"syslog": SINK}, {"tsa": ANCHOR}, verify_ok=False))
     books.audit_committed(64, 0.002)
     books.audit_lost(3)
 
@@ -244,6 +245,8 @@ def test_the_audit_log_is_read_and_told() -> None:
     assert value(books, "ailinux_audit_sink_failures_total", {"sink": "syslog"}) == 2
     assert value(books, "ailinux_audit_sink_missed_total", {"sink": "syslog", "reason": "refused"}) == 1
     assert value(books, "ailinux_audit_sink_missed_total", {"sink": "syslog", "reason": "expired"}) == 3
+    assert value(books, "ailinux_audit_anchor_overdue_seconds", {"anchor": "tsa"}) == 42.5
+    assert value(books, "ailinux_audit_anchored_records", {"anchor": "tsa"}) == 700
     assert value(books, "ailinux_audit_verify_ok") == 0
     assert value(books, "ailinux_audit_records_total") == 64
     assert value(books, "ailinux_audit_commit_seconds_sum") == 0.002

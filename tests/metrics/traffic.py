@@ -1,6 +1,6 @@
 """One round of everything that can happen, so that every metric moves."""
 
-from tests.metrics.stories import GPT, SINK, account, attempt, new_books
+from tests.metrics.stories import ANCHOR, GPT, SINK, account, attempt, new_books
 
 from tristar.exchange import Account
 from tristar.metrics.audits import AuditReadings
@@ -56,6 +56,6 @@ def watched_books() -> Books:
         breaker_states=lambda: {"fast": 2, "claude": 1},
         llm_in_flight=lambda: {GPT: 2},
         dependencies=lambda: {"redis": 0.5, "database": 1},
-        audit=lambda: AuditReadings(5, {"syslog": SINK}, verify_ok=True),
+        audit=lambda: AuditReadings(5, {"syslog": SINK}, {"tsa": ANCHOR}, verify_ok=True),
     )
     return books

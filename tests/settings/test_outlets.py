@@ -7,6 +7,7 @@ import pytest
 from tests.settings.test_load import SECRET, faults_of
 
 from tristar.settings import Settings, load
+from tristar.settings.sinktable import ANCHORS, SINKS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +51,24 @@ def test_a_sink_is_read_whole(tmp_path: Path) -> None:
     assert (sink.records, sink.pause_s, sink.timeout_s, sink.format) == (100, 2.0, 5.0, "ocsf")
     assert sink.ca_file == tmp_path / "ca.pem"
     assert SECRET not in repr(settings)
+
+
+def test_an_anchor_is_read_whole(tmp_path: Path) -> None:
+    """Paths count from the directory of the start."""
+    (tmp_path / "tsa.pem").write_text("")
+    toml = """
+        [audit.anchors.tsa]
+        type = "timestamp"
+        url = "https://tsa.example/tsr"
+        tsa_ca_file = "tsa.pem"
+        path = "stamps"
+        interval_s = 600
+        """
+    (anchor,) = _loaded(toml, tmp_path).audit.anchors
+
+    assert (anchor.name, anchor.type, anchor.url) == ("tsa", "timestamp", "https://tsa.example/tsr")
+    assert (anchor.interval_s, anchor.tsa_ca_file) == (600.0, tmp_path / "tsa.pem")
+    assert anchor.path == tmp_path / "stamps"
 
 
 @pytest.mark.parametrize(
@@ -102,6 +121,13 @@ def test_an_address_may_leave_the_port_out(text: str, address: tuple[str, int], 
             "audit.sinks.s.password_env",
             "goes not with token_env",
         ),
+        ('[audit.anchors.a]\ntype = "file"', "audit.anchors.a.path", "is missing"),
+        (
+            '[audit.anchors.a]\ntype = "timestamp"\nurl = "https://h"',
+            "audit.anchors.a.tsa_ca_file",
+            "is missing",
+        ),
+        ('[audit.anchors.a]\ntype = "s3"', "audit.anchors.a.type", "is not a known type"),
         ('[audit]\nsinks = "x"', "audit.sinks", "must be a table"),
         ("[audit.sink.s]", "audit.sink", "is not a known key"),
     ],
@@ -132,11 +158,7 @@ def test_every_example_of_the_page_is_valid(tmp_path: Path) -> None:
     for name in re.findall(r'_file = "([^"]+)"', "".join(examples)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    types = set()
-    for example in examples:
-        audit = _loaded(example, tmp_path, variables).audit
-        types |= {f"sink {sink.type}" for sink in audit.sinks}
+    loaded = [_loaded(example, tmp_path, variables).audit for example in examples]
 
-    assert types == {
-        f"sink {kind}" for kind in ("syslog", "splunk", "elastic", "webhook", "otlp", "nats", "s3")
-    }
+    assert {sink.type for audit in loaded for sink in audit.sinks} == set(SINKS)
+    assert {anchor.type for audit in loaded for anchor in audit.anchors} == set(ANCHORS)

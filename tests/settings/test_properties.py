@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from tristar.errors import SettingsInvalid
 from tristar.providers.registry import KNOWN
 from tristar.settings import load
-from tristar.settings.sinktable import SINKS
+from tristar.settings.sinktable import ANCHORS, SINKS
 from tristar.settings.table import SECTIONS, VARIABLES
 
 NAMES = [*(row.name for row in VARIABLES), *(known.variable for known in KNOWN)]
 KEYS = [row.name for rows in SECTIONS.values() for row in rows] + ["breaker", "x"]
-OUTLET_KEYS = sorted({row.name for rows in SINKS.values() for row in rows})
+OUTLET_KEYS = sorted({row.name for types in (SINKS, ANCHORS) for rows in types.values() for row in rows})
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
 SCALARS = st.one_of(
     st.integers().map(str),
@@ -61,11 +61,11 @@ def test_any_file_gives_settings_or_faults(lines: list[str]) -> None:
 
 
 @given(
-    st.sampled_from(["sinks.a", 'sinks."\u00e9"']),
-    st.sampled_from([*SINKS, "kafka"]),
+    st.sampled_from(["sinks.a", "anchors.a", 'sinks."\u00e9"']),
+    st.sampled_from([*SINKS, *ANCHORS, "kafka"]),
     st.dictionaries(st.sampled_from(OUTLET_KEYS), SCALARS, max_size=8),
 )
-def test_any_sink_gives_settings_or_faults(table: str, kind: str, keys: dict[str, str]) -> None:
+def test_any_sink_or_anchor_gives_settings_or_faults(table: str, kind: str, keys: dict[str, str]) -> None:
     """Nor can any table of the audit log's outlets."""
     lines = [f"[audit.{table}]", f'type = "{kind}"', *(f"{name} = {value}" for name, value in keys.items())]
     refusal = load_or_refuse({}, "\n".join(lines).encode())

@@ -29,7 +29,7 @@ def test_every_row_fills_a_field_that_exists_and_accepts_its_default(row: Row) -
 @pytest.mark.parametrize("owner", [Server, Audit, Metrics, Auth, Provider, Llm, BreakerPolicy, PriceTable])
 def test_every_field_has_its_row(owner: type) -> None:
     """Nothing can be configured in the code alone."""
-    by_table = {"name", "llm_id", "breaker", "price", "sinks"}
+    by_table = {"name", "llm_id", "breaker", "price", "sinks", "anchors"}
     filled = {row.field for row in ROWS if row.owner is owner}
 
     assert {each.name for each in fields(owner)} - by_table == filled

@@ -31,8 +31,8 @@ Progress = Callable[[int, int], None]
 _INLINE_BYTES = 32 << 20
 _ELSEWHERE = "the checkpoint kept elsewhere"
 _NO_ANCHOR = (
-    "no checkpoint kept elsewhere was given (--expect-checkpoint): an older copy of the whole log, put back, "
-    "could not be told apart"
+    "no anchor is configured, and no checkpoint kept elsewhere was given (--expect-checkpoint): an older "
+    "copy of the whole log, put back, could not be told apart"
 )
 
 
@@ -64,12 +64,14 @@ def verify(
     expect_checkpoint: bytes | None = None,
     progress: Progress | None = None,
     *,
+    anchored: Sequence[tuple[str, bytes]] = (),
     workers: int | None = None,
 ) -> Report:
     """Check the whole log; may run while it is written, and looks at what was signed when it began.
 
-    `expect_checkpoint` is the text of a checkpoint kept elsewhere: the log must contain it. `progress` is
-    told bytes done and bytes in all. `workers` is the number of processes (default: one per core).
+    `expect_checkpoint` is the text of a checkpoint kept elsewhere: the log must contain it, and so must it
+    those in `anchored`, which have names for the report. `progress` is told bytes done and bytes in all.
+    `workers` is the number of processes (default: one per core).
 
     Raises:
         NothingToVerify: there is no log in the directory.
@@ -80,7 +82,8 @@ def verify(
     given = [public_key] if isinstance(public_key, VerifierKey) else list(public_key)
     keys = trusted_keys(given, read_rotations(directory))
     run = _Verification(directory, keys, progress or _silent, workers or os.cpu_count() or 1)
-    return run.result(expect_checkpoint)
+    expected = [] if expect_checkpoint is None else [(_ELSEWHERE, expect_checkpoint)]
+    return run.result([*expected, *anchored])
 
 
 def _silent(done: int, total: int) -> None:
@@ -98,20 +101,21 @@ class _Verification:
         self._gaps = Gaps()
         self._missing: list[range] = []
 
-    def result(self, expect: bytes | None) -> Report:
+    def result(self, elsewhere: Sequence[tuple[str, bytes]]) -> Report:
         slot = self._slot()
         if slot is None:
             return Report(0, b"", "", faults=self._faults, notices=self._notices)
         self._read_gaps()
-        published, expected = self._published(slot), self._expected(expect)
-        known = [found for found in (published, expected) if found is not None]
+        published, expected = self._published(slot), self._expected(elsewhere, slot)
+        known = [found for found in (published, *expected.values()) if found is not None]
         wanted = {found.size for found in known} | {reset.size for reset in self._gaps.resets}
         scans = self._scan(slot, {size // TILE_WIDTH for size in (*wanted, slot.statement.size)})
         grove = Grove(slot.statement.size, scans, self._directory)
         self._faults += [f for found in scans for f in found.faults if not self._given_up(f)]
         self._judge(grove, slot, scans, published)
         self._compare(grove, CHECKPOINT, published)
-        self._compare(grove, _ELSEWHERE, expected)
+        for name, statement in expected.items():
+            self._compare(grove, name, statement)
         self._tail(scans, slot)
         report = Report(slot.statement.size, slot.statement.root, slot.statement.origin, len(scans))
         report.read_bytes = sum(found.size_bytes for found in scans)
@@ -183,17 +187,17 @@ class _Verification:
         self._notices.append(said)
         return True
 
-    def _expected(self, raw: bytes | None) -> Statement | None:
-        if raw is None:
+    def _expected(self, elsewhere: Sequence[tuple[str, bytes]], slot: Slot) -> dict[str, Statement | None]:
+        """What was kept elsewhere, by name; None where it fits this log's end or origin in no way."""
+        if not elsewhere:
             self._notices.append(_NO_ANCHOR)
-            return None
-        try:
-            found = read_checkpoint(raw, self._keys)
-        except ValueError as error:
-            self._faults.append(Fault(_ELSEWHERE, None, f"cannot be used: {error}"))
-            return None
-        slot = read_slots(self._directory / SLOTS, self._keys)[1]
-        return self._fitting(found, slot, _ELSEWHERE)
+        found: dict[str, Statement | None] = {}
+        for name, raw in elsewhere:
+            try:
+                found[name] = self._fitting(read_checkpoint(raw, self._keys), slot, name)
+            except ValueError as error:
+                self._faults.append(Fault(name, None, f"cannot be used: {error}"))
+        return found
 
     def _compare(self, grove: Grove, name: str, statement: Statement | None) -> None:
         if statement is None or any(statement.size < reset.size for reset in self._gaps.resets):

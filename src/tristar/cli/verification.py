@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from tristar.audit import verify as verifying
+from tristar.audit.anchors.evidence import gather
 from tristar.audit.signing import PUBLIC_FILE, KeyInvalid, VerifierKey
 from tristar.audit.verify import NothingToVerify, Report
 from tristar.cli.endings import Misused, said
@@ -39,9 +40,12 @@ def verified(settings: Settings, public_key: Path | None, expected: Path | None)
         raise NothingToVerify(f"{directory}: nothing to verify, no audit log here. Check AUDIT_LOG_DIR.")
     key = verifier_key(settings, public_key)
     checkpoint = _content(expected) if expected is not None else None
+    evidence = gather(settings.audit.anchors, directory, key.name)
     with byte_progress("Verifying") as progress:
-        report = verifying.verify(directory, key, checkpoint, progress)
-    if checkpoint is None:
+        report = verifying.verify(directory, key, checkpoint, progress, anchored=evidence.checkpoints)
+    report.faults += evidence.faults
+    report.notices += evidence.notices
+    if checkpoint is None and not evidence.checkpoints:
         report.notices.append(_KEY_HOLDER)
     if public_key is None:
         report.notices.append(_KEY_BESIDE)

@@ -170,7 +170,7 @@ class Fares(msgspec.Struct, array_like=True, tag=19):
 
 
 class Ailing(msgspec.Struct, array_like=True, tag=22):
-    """Why each of the audit log's sinks that is degraded is so, by its dependency's name."""
+    """Why each of the audit log's sinks and anchors that is degraded is so, by its dependency's name."""
 
     reasons: dict[str, str]
 

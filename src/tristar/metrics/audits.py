@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from tristar.audit.anchors.watch import AnchorReading
 from tristar.audit.sinks.pump import SinkReading
 from tristar.metrics.family import Counter, Family, Gauge, Histogram
 
@@ -14,12 +15,13 @@ COMMIT_BOUNDS_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0
 class AuditReadings(msgspec.Struct, frozen=True):
     """The audit log at one moment.
 
-    `queue_records` wait for their commit; `sinks` are the sinks by name; `verify_ok` is what the
-    last verification found, None before the first one.
+    `queue_records` wait for their commit; `sinks` and `anchors` are those by name; `verify_ok` is
+    what the last verification found, None before the first one.
     """
 
     queue_records: int
     sinks: Mapping[str, SinkReading] = {}
+    anchors: Mapping[str, AnchorReading] = {}
     verify_ok: bool | None = None
 
 
@@ -54,6 +56,14 @@ class Audits:
             "Records that a sink will never get: refused by it, or expired before their turn.",
             ("sink", "reason"),
         )
+        self._anchor_overdue = Gauge(
+            "ailinux_audit_anchor_overdue_seconds",
+            "How much later than its interval a log that has grown is anchored; 0 in time.",
+            ("anchor",),
+        )
+        self._anchored = Gauge(
+            "ailinux_audit_anchored_records", "Records under the newest anchored checkpoint.", ("anchor",)
+        )
         self._verify_ok = Gauge(
             "ailinux_audit_verify_ok", "Last verification of the audit log: 1 passed, 0 failed."
         )
@@ -64,13 +74,16 @@ class Audits:
         return (
             *(self._records, self._commit, self._queue, self._lost),
             *(self._sink_lag, self._sink_mandatory, self._sink_delivered, self._sink_failures),
-            *(self._sink_missed, self._verify_ok),
+            *(self._sink_missed, self._anchor_overdue, self._anchored, self._verify_ok),
         )
 
     def show(self, readings: AuditReadings | None) -> None:
         """The log as it is now; None: not known."""
         self._queue.show(None if readings is None else readings.queue_records)
         self._show_sinks({} if readings is None else readings.sinks)
+        anchors = {} if readings is None else readings.anchors
+        self._anchor_overdue.show_each({name: anchor.overdue_s for name, anchor in anchors.items()})
+        self._anchored.show_each({name: max(0, anchor.size) for name, anchor in anchors.items()})
         verified = None if readings is None else readings.verify_ok
         self._verify_ok.show(None if verified is None else int(verified))
 

@@ -13,7 +13,7 @@ from tristar.settings.environment import Values, read_environment, read_variable
 from tristar.settings.faults import Faults, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
 from tristar.settings.model import Audit, Auth, Dependencies, Logs, Metrics, Server, Settings, Slo
-from tristar.settings.outlets import read_sinks
+from tristar.settings.outlets import read_anchors, read_sinks
 from tristar.settings.source import read_document
 from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, SERVER, SLO
 from tristar.traces.opening import check_tracing
@@ -22,7 +22,7 @@ CONFIG_NAME: Final = "tristar.toml"
 OTEL_PREFIX: Final = "OTEL_"
 
 _TABLES: Final = ("server", "auth", "dependencies", "audit", "slo", "logs", "providers", "llms")
-_OUTLETS: Final = ("sinks",)
+_OUTLETS: Final = ("sinks", "anchors")
 
 
 def load(
@@ -51,6 +51,7 @@ def load(
     catalog = read_catalog(document, variables, faults)
     values.setdefault(Audit, {}).update(
         sinks=read_sinks(document, variables, directory, faults),
+        anchors=read_anchors(document, variables, directory, faults),
     )
     _check_binding(values, variables, faults)
     _check_audit(values, faults)

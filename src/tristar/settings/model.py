@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tristar.audit.anchors.options import AnchorOptions
 from tristar.audit.sinks.options import SinkOptions
 from tristar.routing.catalog import Catalog
 
@@ -49,6 +50,7 @@ class Audit:
     sinks: tuple[SinkOptions, ...] = ()
     min_retention_days: int | None = None
     erasable: bool = False
+    anchors: tuple[AnchorOptions, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where the audit log goes besides its directory: the sinks of the configuration file."""
+"""Where the audit log goes besides its directory: the sinks and anchors of the configuration file."""
 
 import importlib.util
 import re
@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from tristar.audit.anchors.options import AnchorOptions
 from tristar.audit.sinks.options import SinkOptions
 from tristar.settings import texts
 from tristar.settings.document import read_table, table_at
 from tristar.settings.faults import Faults, hidden, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
-from tristar.settings.sinktable import SINKS
+from tristar.settings.sinktable import ANCHORS, SINKS
 from tristar.settings.table import Row
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -33,6 +34,18 @@ def read_sinks(
         made = replace(SinkOptions(), name=name, type=kind, **_located(values, directory))
         found.append(made)
         _check_files("sinks", made, faults)
+    return tuple(found)
+
+
+def read_anchors(
+    document: Mapping[str, Any], variables: Mapping[str, str], directory: Path, faults: Faults
+) -> tuple[AnchorOptions, ...]:
+    """The anchors that `[audit.anchors.NAME]` describe, in their order."""
+    found = []
+    for name, kind, values in _outlets(document, "anchors", ANCHORS, variables, faults):
+        made = replace(AnchorOptions(), name=name, type=kind, **_located(values, directory))
+        found.append(made)
+        _check_files("anchors", made, faults)
     return tuple(found)
 
 
@@ -102,7 +115,7 @@ def _located(values: dict[str, Any], directory: Path) -> dict[str, Any]:
     return {name: directory / value if name in _PATHS else value for name, value in values.items()}
 
 
-def _check_files(group: str, made: SinkOptions, faults: Faults) -> None:
+def _check_files(group: str, made: SinkOptions | AnchorOptions, faults: Faults) -> None:
     """A certificate that cannot be read shows at the start, not at the first delivery."""
     for name in _FILES:
         path = getattr(made, name, None)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tristar.providers.registry import KNOWN, KnownProvider
 from tristar.settings.faults import plain
-from tristar.settings.sinktable import SINKS
+from tristar.settings.sinktable import ANCHORS, SINKS
 from tristar.settings.table import SECTIONS, VARIABLES, Row
 
 _HEAD = """# Settings
@@ -28,7 +28,7 @@ TOML. NAME is your own. An unknown key stops the start. A complete example:
 [tristar.example.toml](tristar.example.toml).
 """
 
-_OUTLETS = """## Sinks of the audit log
+_OUTLETS = """## Sinks and anchors of the audit log
 
 What each kind is for, with examples: [audit-sinks.md](audit-sinks.md). A reload (SIGHUP) takes changes over,
 with nothing lost. Keys that end in `_env` name a variable: a secret never stands in the file.
@@ -48,7 +48,7 @@ def render() -> str:
     for section, rows in SECTIONS.items():
         parts += [f"### [{section}]\n", _table("key", rows)]
     parts += [_OUTLETS]
-    for group, types in (("sinks", SINKS),):
+    for group, types in (("sinks", SINKS), ("anchors", ANCHORS)):
         for kind, rows in types.items():
             parts += [f'### [audit.{group}.NAME] with type = "{kind}"\n', _table("key", rows)]
     return "\n".join(parts)

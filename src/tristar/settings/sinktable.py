@@ -1,8 +1,9 @@
-"""The rows of `[audit.sinks.NAME]`: which keys each type takes."""
+"""The rows of `[audit.sinks.NAME]` and `[audit.anchors.NAME]`: which keys each type takes."""
 
 from collections.abc import Sequence
 from typing import Final
 
+from tristar.audit.anchors.options import AnchorOptions
 from tristar.audit.sinks.options import SinkOptions
 from tristar.settings import texts
 from tristar.settings.kinds import Number, Switch, Whole, choice
@@ -159,3 +160,77 @@ SINKS: Final[dict[str, Sequence[Row]]] = {
     ),
 }
 """The keys of an `[audit.sinks.NAME]` by its `type`."""
+
+_ANCHOR: Final[Sequence[Row]] = (
+    Row(
+        "interval_s",
+        AnchorOptions,
+        "interval_s",
+        Number(1, 30 * 86_400),
+        "how often a log that has grown is anchored",
+    ),
+)
+_ANCHOR_TLS: Final[Sequence[Row]] = (
+    Row("timeout_s", AnchorOptions, "timeout_s", Number(0.1, 600), "for each step"),
+    Row("cert_file", AnchorOptions, "cert_file", texts.PATH, _CERT),
+    Row(
+        "key_file", AnchorOptions, "key_file", texts.PATH, "PEM file of its key, if it is not in `cert_file`"
+    ),
+)
+
+ANCHORS: Final[dict[str, Sequence[Row]]] = {
+    "file": (
+        *_ANCHOR,
+        Row(
+            "path",
+            AnchorOptions,
+            "path",
+            texts.PATH,
+            "a directory where this machine cannot change what it has written",
+            default_text="required",
+        ),
+    ),
+    "syslog": (
+        *_ANCHOR,
+        Row(
+            "address",
+            AnchorOptions,
+            "address",
+            texts.ADDRESS,
+            "`host` or `host:port` of the receiver; 6514 is the usual port",
+            default_text="required",
+        ),
+        Row("ca_file", AnchorOptions, "ca_file", texts.PATH, _CA, default_text="the system's authorities"),
+        *_ANCHOR_TLS,
+    ),
+    "timestamp": (
+        *_ANCHOR,
+        Row(
+            "url",
+            AnchorOptions,
+            "url",
+            texts.SINK_URL,
+            "of an RFC 3161 time-stamp authority",
+            default_text="required",
+        ),
+        Row(
+            "tsa_ca_file",
+            AnchorOptions,
+            "tsa_ca_file",
+            texts.PATH,
+            "PEM file of the authorities that may have signed the time-stamp authority's certificate",
+            default_text="required",
+        ),
+        Row(
+            "path",
+            AnchorOptions,
+            "path",
+            texts.PATH,
+            "where checkpoints and their time stamps are kept; best on another machine",
+            default_text="`AUDIT_LOG_DIR/anchors/NAME`",
+        ),
+        Row("ca_file", AnchorOptions, "ca_file", texts.PATH, _CA, default_text="the system's authorities"),
+        *_ANCHOR_TLS,
+    ),
+}
+"""The keys of an `[audit.anchors.NAME]` by its `type`."""

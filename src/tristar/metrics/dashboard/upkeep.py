@@ -155,6 +155,19 @@ AUDIT: Final = Row(
             line=1,
         ),
         Panel(
+            "Anchoring is late by",
+            "Later than its interval, of a log that has grown. AuditAnchorBehind fires above 15 minutes.",
+            "s",
+            (Query(f"max by (anchor) (ailinux_audit_anchor_overdue_seconds{{{HERE}}})", "{{anchor}}"),),
+            line=900,
+        ),
+        Panel(
+            "Anchored records",
+            "Under the newest anchored checkpoint. What came since is vouched for by this machine alone.",
+            "short",
+            (Query(f"max by (anchor) (ailinux_audit_anchored_records{{{HERE}}})", "anchored by {{anchor}}"),),
+        ),
+        Panel(
             "Last verification",
             "What the last verification of the log found.",
             "short",
