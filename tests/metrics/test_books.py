@@ -418,3 +418,14 @@ def test_the_books_balance(stories: list[tuple[list[Attempt], bool]]) -> None:
     assert total(books, "ailinux_llm_tokens_total", type="input") == sum(each.tokens_input for each in every)
     assert total(books, "ailinux_llm_retries_total") + total(books, "ailinux_llm_fallbacks_total") == follows
     assert parse(books.render("application/openmetrics-text")[0].decode())
+
+
+def test_the_clock_is_read_at_each_scrape() -> None:
+    """Prometheus' own time of the scrape minus this is how far the two clocks differ."""
+    clock = ManualClock()
+    books = new_books(clock)
+    before = value(books, "ailinux_clock_timestamp_seconds")
+    clock.advance(60)
+
+    assert before == clock.time() - 60
+    assert value(books, "ailinux_clock_timestamp_seconds") == clock.time()

@@ -181,6 +181,7 @@ class Books(Collector):
         with self._lock:
             for show in readings:
                 show()
+            self._internals.clock.show(self._clock.time())
             return [(family, family.freeze()) for family in self.families]
 
     def _look(self, metric: str, watched: Callable[[], Callable[[], None]]) -> Callable[[], None]:

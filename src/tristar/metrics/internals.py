@@ -29,6 +29,9 @@ class Internals:
         self.reloaded = Gauge(
             "ailinux_config_last_reload_timestamp_seconds", "When the running configuration was taken up."
         )
+        self.clock = Gauge(
+            "ailinux_clock_timestamp_seconds", "This host's clock at the scrape; Prometheus has its own."
+        )
         self.overflows = Counter(
             "ailinux_metrics_label_overflow_total",
             "Label values that became _other because the label is bounded.",
@@ -44,7 +47,7 @@ class Internals:
     def families(self) -> tuple[Family, ...]:
         """Every metric of this subject; what other families move while they are frozen comes last."""
         return (
-            *(self.dependencies, self.loop_lag, self.scrapes, self.build, self.reloaded),
+            *(self.dependencies, self.loop_lag, self.scrapes, self.build, self.reloaded, self.clock),
             *(self.overflows, self._reader_failures),
         )
 
