@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.audit.trials import crowd, replay, tampering, tracing
 from tests.audit.trials.outcome import Outcome
+from tests.contract.chaos import chaos
 from tests.contract.storm import storm
 
 Trial = Callable[[Path], Outcome]
@@ -57,6 +58,10 @@ def _storm(folder: Path) -> Outcome:
     return storm(folder, kills=200)
 
 
+def _chaos(folder: Path) -> Outcome:
+    return chaos(folder, seconds=600, clients=8)
+
+
 TRIALS: Mapping[str, Trial] = {
     "audit-crowd": _crowd,
     "audit-kills": _kills,
@@ -68,6 +73,7 @@ TRIALS: Mapping[str, Trial] = {
     "audit-truncations": _truncations,
     "audit-lines": _lines,
     "audit-rewriting": _rewriting,
+    "conduct-chaos": _chaos,
 }
 
 

@@ -1,5 +1,7 @@
 """The breaker seen from outside: opens, lets one probe through, closes; one state over all workers."""
 
+import os
+import signal
 import threading
 import time
 
@@ -135,6 +137,50 @@ def test_a_clients_own_mistakes_do_not_open_it(gateway: StartGateway, upstream: 
 
         assert state(running) == 0
         assert len(upstream.journal.calls) == 10
+
+
+def test_the_probe_of_a_dead_worker_keeps_nobody_out(gateway: StartGateway, upstream: Upstream) -> None:
+    """Its lease would last for ten minutes; the worker's end ends it."""
+    gate = Gate()
+    upstream.on("main", Status(500), Status(500), Answer(gate=gate), Answer())
+    with Upstream() as spare:
+        running = fragile(gateway, upstream, spare, workers=2)
+        for _ in range(2):
+            look(running, "main")
+        time.sleep(0.7)  # the cooldown is the gateway's own, in real time
+        probing = _in_thread(running)
+        gate.wait_reached()
+        for pid in running.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+        probing.join(10)
+        _seconds_until_primary(running)
+        gate.release()
+
+        assert state(running) == 0
+        assert_books_balance(running)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_slow_answers_open_it_where_they_are_to_count(
+    gateway: StartGateway, upstream: Upstream, *, stream: bool
+) -> None:
+    """The clients have their answers; a long stream with a quick first token is not slow."""
+    breaker = {"failures": 1, "cooldown_s": 600, "slow_call_s": 1.0}
+    running = gateway(
+        toml=document(
+            provider("one", upstream.base_url),
+            *(llm(name, "one", retries=0, breaker=breaker) for name in ("slow", "long")),
+            llm("any", "one", retries=0, breaker={"failures": 1}),
+        )
+    )
+    upstream.default = Answer(first_gap_s=1.2)
+    upstream.on("long", Answer(gap_s=0.2))
+    views = [look(running, name, stream=stream) for name in ("slow", "long", "any")]
+
+    assert all(view.complete for view in views)
+    assert [state(running, name) for name in ("slow", "any")] == [1, 0]
+    assert state(running, "long") == 0
+    assert_books_balance(running)
 
 
 def _seconds_until_primary(gateway: Gateway) -> float:
