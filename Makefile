@@ -12,7 +12,7 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 slow = $(filter $(SLOW),$(SUITES))
 fast = $(filter-out $(SLOW),$(SUITES))
 
-.PHONY: help run test check lint docs lock check-published bench bench-quick soak clean
+.PHONY: help run test check lint docs lock check-published bench bench-quick bench-report soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -58,6 +58,10 @@ bench: ## the complete benchmark against a static upstream
 
 bench-quick: ## a benchmark of under two minutes
 	@$(MAKE) bench ARGS="--quick $(ARGS)"
+
+bench-report: ## write the figures of benchmarks/results.json into README.md and docs/performance.md
+	@scripts/venv dev
+	@$(BIN)/python -m benchmarks.report
 
 soak: ## load for an hour, then memory and books; ARGS="audit" runs the long variants of tests by name
 	@scripts/venv dev

@@ -8,7 +8,6 @@ of three runs. `--quick` takes under a minute, changes no file, and compares wit
 
 import argparse
 import json
-import re
 import shutil
 import socket
 import statistics
@@ -16,14 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import load, nginx
+from benchmarks import load, nginx, report
+from benchmarks.gateway import gateway
 from benchmarks.machine import facts, free_port, pinned, resident_mb, stop
 from benchmarks.nginx import Served
 
@@ -32,13 +31,7 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 GATEWAY_CORE, LOAD_CORE = 0, 1
 ANSWER_BYTES = 900
 WARM_UP_S = 1
-
-CONFIG = """\
-[providers.static]
-base_url = "http://127.0.0.1:{port}/v1"
-[llms.bench]
-provider = "static"
-"""
+OPEN_RATE = 500
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,7 @@ def main() -> int:
             "machine": facts(folder),
             "json": _measure_json(folder, plan),
             "sse": _measure_sse(folder, plan),
+            "more": {} if options.quick else _measure_more(folder, plan),
         }
     _print(results)
     if options.quick:
@@ -80,6 +74,8 @@ def main() -> int:
     else:
         options.output.write_text(json.dumps(results, indent=2) + "\n")
         print(f"\nwritten: {options.output}")
+        if options.output == RESULTS:
+            report.write(results)
     return 0
 
 
@@ -110,6 +106,37 @@ def _measure_sse(folder: Path, plan: Plan) -> dict[str, Any]:
     return rows
 
 
+def _measure_more(folder: Path, plan: Plan) -> dict[str, Any]:
+    """Two workers, a fixed rate, many llms: each beside the row it is to be compared with."""
+    rows: dict[str, Any] = {}
+    lua = load.script(folder, stream=False)
+    both, alone = f"{GATEWAY_CORE},{LOAD_CORE}", str(GATEWAY_CORE)
+    with nginx.static(folder / "more", _answer(), LOAD_CORE) as upstream:
+        rows["direct, 500 req/s open loop"] = _open_loop(upstream.port, plan)
+        for workers in (1, 2):
+            place = folder / f"workers{workers}"
+            with gateway(place, upstream.port, "relaxed", cores=both, workers=workers) as served:
+                rows[f"relaxed, {workers} workers on both cores"] = _row(served, lua, plan)
+        for llms in (1, 1_000):
+            with gateway(folder / f"llms{llms}", upstream.port, "relaxed", cores=alone, llms=llms) as served:
+                rows[f"relaxed, {llms} llms"] = _row(served, lua, plan)
+        for mode in ("relaxed", "strict"):
+            with gateway(folder / f"open-{mode}", upstream.port, mode, cores=alone) as served:
+                rows[f"{mode}, 500 req/s open loop"] = _open_loop(served.port, plan)
+    return rows
+
+
+def _row(served: Served, lua: Path, plan: Plan) -> dict[str, float]:
+    return _median(served, lua, 64, plan) | {"resident_mb": round(resident_mb(served.pid), 1)}
+
+
+def _open_loop(port: int, plan: Plan) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.open_loop", str(port), str(OPEN_RATE), str(2 * plan.seconds)]
+    done = subprocess.run(pinned(LOAD_CORE, command), capture_output=True, text=True, check=True, cwd=ROOT)
+    told = json.loads(done.stdout)
+    return {"req_per_s": told["answered"] * OPEN_RATE} | {name: told[name] for name in ("p50_ms", "p99_ms")}
+
+
 def _median(served: Served, lua: Path, clients: int, plan: Plan) -> dict[str, float]:
     pid = served.pid or None
     load.run(served.port, lua, clients=clients, seconds=WARM_UP_S, core=LOAD_CORE, pid=None)
@@ -135,67 +162,7 @@ def _served(name: str, folder: Path, upstream: int, *, buffering: bool = True) -
             proxy = nginx.proxy(folder / "proxy", upstream, GATEWAY_CORE, buffering=buffering)
             yield stack.enter_context(proxy)
         else:
-            yield stack.enter_context(_gateway(folder / name, upstream, name))
-
-
-@contextmanager
-def _gateway(folder: Path, upstream: int, audit_mode: str) -> Iterator[Served]:
-    folder.mkdir()
-    (folder / "tristar.toml").write_text(CONFIG.format(port=upstream))
-    process = subprocess.Popen(
-        pinned(GATEWAY_CORE, [sys.executable, "-m", "tristar", "serve", "--port", "0"]),
-        cwd=folder,
-        env={
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(folder),
-            "PYTHONPATH": str(ROOT / "src"),
-            "PYTHONUNBUFFERED": "1",
-            "AUDIT_MODE": audit_mode,
-        },
-        stdout=subprocess.PIPE,
-        stderr=(folder / "stderr.txt").open("wb"),
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        port = _learn_port(process, folder)
-        yield Served(process.pid, port)
-        _check_counted(port)
-    finally:
-        stop(process)
-
-
-def _learn_port(process: "subprocess.Popen[str]", folder: Path) -> int:
-    assert process.stdout is not None
-    for line in process.stdout:
-        found = re.search(r"listening on http://[^:]+:(\d+)", line)
-        if found:
-            _await_ready(int(found[1]))
-            return int(found[1])
-    raise RuntimeError(f"the gateway did not start:\n{(folder / 'stderr.txt').read_text()}")
-
-
-def _await_ready(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise RuntimeError("the gateway did not become ready within 10 s")
-
-
-def _check_counted(port: int) -> None:
-    """A benchmark of a gateway that counts nothing would be worth nothing."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
-    found = re.search(
-        r'^ailinux_request_count\{endpoint="/v1/chat/completions".*status="200"\} (\S+)', text, re.MULTILINE
-    )
-    if found is None or float(found[1]) < 1:
-        raise RuntimeError("the gateway counted no request")
+            yield stack.enter_context(gateway(folder / name, upstream, name, cores=str(GATEWAY_CORE)))
 
 
 @contextmanager
@@ -265,6 +232,8 @@ def _print(results: dict[str, Any]) -> None:
     for name, row in results["sse"].items():
         for clients, cell in row.items():
             print(_line(name, clients, cell))
+    for name, cell in results["more"].items():
+        print(f"{name:40}" + "".join(f"{key} {value:>9.2f}  " for key, value in cell.items()))
 
 
 def _line(name: str, clients: str, cell: dict[str, float]) -> str:

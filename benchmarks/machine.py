@@ -73,9 +73,9 @@ def resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def pinned(core: int, command: Sequence[str]) -> list[str]:
-    """The command, held to one core."""
-    return ["taskset", "-c", str(core), *command]
+def pinned(cores: int | str, command: Sequence[str]) -> list[str]:
+    """The command, held to one core, or to several as `taskset` lists them."""
+    return ["taskset", "-c", str(cores), *command]
 
 
 def stop(process: "subprocess.Popen[Any]") -> None:

@@ -31,7 +31,7 @@ WORDS_KEPT: frozenset[PromptPolicy] = frozenset({"redacted", "full"})
 _RANK = {policy: rank for rank, policy in enumerate(PROMPT_POLICIES)}
 
 _IDS_BYTES = 40
-_IDS_PER_BLOCK = 100
+_IDS_PER_BLOCK = 500
 
 
 class Attempt(msgspec.Struct, array_like=True):
@@ -100,7 +100,7 @@ class Account(msgspec.Struct, array_like=True):
 
 
 class Ids:
-    """Random ids, drawn from the system in blocks: one system call for a hundred requests.
+    """Random ids, drawn from the system in blocks: one system call for hundreds of requests.
 
     One per process, made after any fork: a copy would repeat what the original gives.
     """

@@ -1,0 +1,88 @@
+"""The gateway under measurement: started, pinned, checked to have counted, stopped."""
+
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.machine import pinned, stop
+from benchmarks.nginx import Served
+
+ROOT = Path(__file__).parent.parent
+
+CONFIG = """\
+[providers.static]
+base_url = "http://127.0.0.1:{port}/v1"
+[llms.bench]
+provider = "static"
+"""
+SPARE = '[llms.spare{number}]\nprovider = "static"\n'
+
+
+@contextmanager
+def gateway(
+    folder: Path, upstream: int, audit_mode: str, *, cores: str, workers: int = 1, llms: int = 1
+) -> Iterator[Served]:
+    """A gateway with so many llms on this upstream, held to these cores (`taskset`'s list)."""
+    folder.mkdir(parents=True)
+    spares = "".join(SPARE.format(number=number) for number in range(llms - 1))
+    (folder / "tristar.toml").write_text(CONFIG.format(port=upstream) + spares)
+    command = [sys.executable, "-m", "tristar", "serve", "--port", "0", "--workers", str(workers)]
+    process = subprocess.Popen(
+        pinned(cores, command),
+        cwd=folder,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONUNBUFFERED": "1",
+            "AUDIT_MODE": audit_mode,
+        },
+        stdout=subprocess.PIPE,
+        stderr=(folder / "stderr.txt").open("wb"),
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        port = _learn_port(process, folder)
+        yield Served(process.pid, port)
+        _check_counted(port)
+    finally:
+        stop(process)
+
+
+def _learn_port(process: "subprocess.Popen[str]", folder: Path) -> int:
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"listening on http://[^:]+:(\d+)", line)
+        if found:
+            _await_ready(int(found[1]))
+            return int(found[1])
+    raise RuntimeError(f"the gateway did not start:\n{(folder / 'stderr.txt').read_text()}")
+
+
+def _await_ready(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError("the gateway did not become ready within 10 s")
+
+
+def _check_counted(port: int) -> None:
+    """A benchmark of a gateway that counts nothing would be worth nothing."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found = re.search(
+        r'^ailinux_request_count\{endpoint="/v1/chat/completions".*status="200"\} (\S+)', text, re.MULTILINE
+    )
+    if found is None or float(found[1]) < 1:
+        raise RuntimeError("the gateway counted no request")
