@@ -16,8 +16,8 @@ from tristar.errors import TriStarError
 _EXPORTED = b'"action":"audit_exported"'
 _MOST_EXPORTS = 1000
 _BEYOND = (
-    "every export and answer given out before, except sealed jsonl exports",
-    "SIEM sinks that received the records readable",
+    "exports and answers given out before; sealed ones (jsonl) cannot be read any more",
+    "what push sinks have received, as far as they received it readable",
     "backups of subjects.keys: destroy them, or the key in them",
 )
 
