@@ -7,7 +7,7 @@ Each takes an empty folder and returns what it tried and what was not as promise
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.audit.trials import crowd, replay, tampering, tracing
+from tests.audit.trials import crowd, replay, restarts, tampering, tracing
 from tests.audit.trials.outcome import Outcome
 from tests.contract.chaos import chaos
 from tests.contract.storm import storm
@@ -62,6 +62,10 @@ def _chaos(folder: Path) -> Outcome:
     return chaos(folder, seconds=600, clients=8)
 
 
+def _rsyslog(folder: Path) -> Outcome:
+    return restarts.restarts(folder, times=100)
+
+
 TRIALS: Mapping[str, Trial] = {
     "audit-crowd": _crowd,
     "audit-kills": _kills,
@@ -69,6 +73,7 @@ TRIALS: Mapping[str, Trial] = {
     "audit-faults": _faults,
     "audit-cuts": _cuts,
     "audit-storm": _storm,
+    "audit-rsyslog": _rsyslog,
     "audit-flips": _flips,
     "audit-truncations": _truncations,
     "audit-lines": _lines,
