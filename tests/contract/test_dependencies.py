@@ -194,7 +194,12 @@ def test_postgresql_away(gateway: StartGateway, upstream: Upstream, policy: str)
         }  # both workers meet the key
         server.stop()
         until(lambda: up(running, "storage") < 1)
-        until(lambda: policy == "degrade" or look(running, "limited", headers=key).status == 503)
+        until(  # every worker looks by itself, once a second
+            lambda: (
+                policy == "degrade"
+                or {look(running, "limited", headers=key).status for _ in range(10)} == {503}
+            )
+        )
         calls = [look(running, "limited", headers=key, stream=stream) for stream in (False, True) * 3]
         memory = [running.request("GET", "/v1/memory", headers=key).status_code for _ in range(4)]
         unknown = {look(running, "limited", headers=stranger).status for _ in range(4)}
