@@ -1,12 +1,14 @@
 """The dashboard is what the code builds, and what Grafana can import anywhere."""
 
 import json
+import re
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
+import yaml
 from tests.prometheus.test_live import panels
 
 from tristar.metrics.dashboard import UID, build
@@ -61,6 +63,43 @@ def test_every_panel_explains_itself(panel: dict[str, Any]) -> None:
     assert panel["description"].endswith(".")
     assert panel["fieldConfig"]["defaults"]["unit"]
     assert panel["targets"]
+
+
+@pytest.mark.parametrize("panel", SHOWN, ids=[panel["title"] for panel in SHOWN])
+def test_every_curve_has_a_legend_and_every_line_its_colour(panel: dict[str, Any]) -> None:
+    """What is drawn by label names the label; a threshold is good on one side and bad on the other."""
+    several = [target for target in panel["targets"] if " by (" in target["expr"]]
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+
+    if panel["type"] in {"timeseries", "state-timeline"}:
+        assert all("{{" in target["legendFormat"] or "P" in target["legendFormat"] for target in several)
+    assert len({step["color"] for step in steps}) == len(steps)
+    assert panel["type"] != "state-timeline" or panel["fieldConfig"]["defaults"]["mappings"]
+
+
+def test_every_threshold_that_an_alert_has_is_drawn() -> None:
+    """A panel that names an alert with a limit shows where that limit is."""
+    limits = {
+        panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"]
+        for panel in SHOWN
+        if re.search(r"fires (above|below) [\d,.]+", panel["description"])
+    }
+
+    assert len(limits) >= 8
+    assert [title for title, limit in limits.items() if limit is None] == []
+
+
+def test_the_provisioning_files_fit_the_dashboard_and_the_scrape_interval() -> None:
+    """`deploy/grafana`: a data source of Prometheus' own interval, and a folder for the dashboard."""
+    root = COMMITTED.parents[1]
+    folder = root / "deploy/grafana/provisioning"
+    (source,) = yaml.safe_load((folder / "datasources/tristar.yml").read_text())["datasources"]
+    (place,) = yaml.safe_load((folder / "dashboards/tristar.yml").read_text())["providers"]
+    config = yaml.safe_load((root / "prometheus/prometheus.yml").read_text())
+
+    assert source["type"] == "prometheus"
+    assert source["jsonData"]["timeInterval"] == config["global"]["scrape_interval"]
+    assert (place["type"], place["allowUiUpdates"]) == ("file", False)
 
 
 def test_rates_follow_the_scrape_interval() -> None:

@@ -46,6 +46,8 @@ GUIDE = {
     ),
 }
 
+SILENCED_FOR = {"critical": "1h", "warning": "4h", "info": "24h"}
+
 Rule = dict[str, Any]
 
 
@@ -129,6 +131,21 @@ def test_the_runbook_has_no_page_for_an_alert_that_is_gone() -> None:
 
     assert sections == set(ALERTS)
     assert links <= anchors(page)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_every_runbook_says_what_it_means_what_to_do_and_how_to_silence_it(name: str) -> None:
+    """A paragraph on its meaning, a step or a link to one, and a silence for this alert and severity."""
+    page = (ROOT / "docs/runbooks/alerts.md").read_text()
+    section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0].strip()
+    meaning, *steps = section.split("\n\n")
+    silence = re.search(r"`amtool silence add alertname=(\w+)(?: (\w+)=\S+)? -d (\w+) -c", steps[-1])
+
+    assert len(meaning) > 40
+    assert len(steps) >= 2 or "](#" in section or meaning.count(".") > 1
+    assert silence is not None
+    assert silence[1] == name
+    assert silence[3] == SILENCED_FOR[ALERTS[name]["labels"]["severity"]]
 
 
 @pytest.mark.parametrize("rule", [*rules("alerts.yml"), *rules("recording.yml")])
