@@ -15,7 +15,9 @@ from pathlib import Path
 import structlog
 
 from tristar import __version__
+from tristar.audit import columns
 from tristar.audit.access import handover
+from tristar.audit.bureau import Bureau
 from tristar.audit.listener import AuditSocket
 from tristar.audit.reader import Snapshot
 from tristar.audit.record import Origin, Scribe
@@ -24,7 +26,7 @@ from tristar.audit.subjects import Keyring
 from tristar.audit.writer import AuditWriter, WriterOptions
 from tristar.auth.keys import Keys
 from tristar.clock import Clock, SystemClock
-from tristar.errors import SettingsInvalid, Unavailable
+from tristar.errors import SettingsInvalid, TriStarError, Unavailable
 from tristar.gateway import Gateway, Ties, Unwell
 from tristar.host.conditions import Conditions, Status
 from tristar.host.hub import Hub
@@ -56,6 +58,7 @@ from tristar.storage.opening import open_engine
 
 FINGERPRINT_FILE = "fingerprint.key"
 SWEEP_S = 30.0
+COLUMNS_S = 5.0
 HUB_SOCKET = "hub.sock"
 HUB_POLL_S = 0.01
 RELAXED_LINGER_S = 0.02
@@ -194,6 +197,7 @@ class Host:
         pulse = watch_storage(self._database, self.conditions, refuse=refuse)
         self._tasks.append(self._loop.create_task(pulse))
         self._tasks.append(self._loop.create_task(self._sweep()))
+        self._tasks.append(self._loop.create_task(self._keep_columns()))
         self.hub.event(
             "service_started", "service", {"version": __version__, "workers": settings.server.workers}
         )
@@ -293,6 +297,21 @@ class Host:
 
     async def _count_memory(self) -> int | None:
         return await self._store.live_entries()
+
+    async def _keep_columns(self) -> None:
+        """Make columns of closed segments, for questions, in a process of its own."""
+        bureau, directory = Bureau(self._settings.audit.dir), self._settings.audit.dir
+        tried: frozenset[int] = frozenset()
+        lacking = await asyncio.to_thread(columns.missing, directory)
+        while True:
+            if lacking - tried:
+                try:
+                    await bureau.build()
+                except (TriStarError, OSError) as error:
+                    _log.warning("no columns of audit segments; questions read the lines", reason=str(error))
+                tried = lacking
+            await asyncio.sleep(COLUMNS_S)
+            lacking = await asyncio.to_thread(columns.lacking, directory)
 
     async def _sweep(self) -> None:
         """Expired memory entries are invisible at once; here they also leave the disk."""

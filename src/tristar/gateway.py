@@ -13,6 +13,7 @@ from tristar.clock import Clock
 from tristar.corridor import Corridor, error_event
 from tristar.edge import admin, console, erasure, health, keys, models
 from tristar.edge.admin import Orders
+from tristar.edge.audit import routes as audit
 from tristar.edge.control import control_app
 from tristar.edge.front import Front, Scraper
 from tristar.edge.health import Dependency
@@ -181,6 +182,7 @@ class Gateway:
                 health.router(self._dependencies, lambda: self.draining),
                 models.router(lambda: router.catalog, int(self._clock.time())),
                 admin.router(ties.orders, ties.ledger),
+                audit.router(settings.audit.dir, settings.data_dir, ties.ledger),
                 rest.router(desk),
                 mcp.router(self._assistant),
                 keys.router(self._keys, ties.ledger),

@@ -1,5 +1,6 @@
 """Records, logs on disk and hostile values for the tests of the audit log's record half."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import zstandard
 
 from tristar.audit.draft import Draft
 from tristar.audit.record import Origin, Scribe
+from tristar.audit.segments import Manifest
 from tristar.clock import ManualClock
 from tristar.exchange import Attempt, Exchange, Outcome
 
@@ -133,6 +135,27 @@ def write_log(directory: Path, *segments: Sequence[bytes], torn: bytes = b"") ->
         else:
             compress(path, content)
         first_seq += len(content)
+
+
+def describe(directory: Path, first_seq: int) -> None:
+    """Write the manifest of a closed segment that `write_log` has laid out."""
+    packed = directory / "segments" / f"{first_seq:020d}.jsonl.zst"
+    plain = zstandard.ZstdDecompressor().stream_reader(packed.read_bytes()).read()
+    manifest = Manifest(
+        first=first_seq,
+        records=plain.count(b"\n"),
+        plain_bytes=len(plain),
+        sha256=hashlib.sha256(plain).hexdigest(),
+        packed_bytes=packed.stat().st_size,
+        packed_sha256=hashlib.sha256(packed.read_bytes()).hexdigest(),
+        oldest="",
+        newest="",
+        root="",
+        frontier="",
+    )
+    path = directory / "manifests" / f"{first_seq:020d}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(manifest.encode())
 
 
 def compress(path: Path, content: Iterable[bytes]) -> None:

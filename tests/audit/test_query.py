@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from tests.audit.specimens import line, lines, scribe, write_log
 
-from tristar.audit.query import Question, query, tail
+from tristar.audit.query import query
+from tristar.audit.question import Question
+from tristar.audit.tail import tail
 from tristar.clock import ManualClock
 
 

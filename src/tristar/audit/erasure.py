@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tristar.audit import reader
-from tristar.audit.query import Record, field_needle
+from tristar.audit.question import Record, field_needle
 from tristar.audit.reader import Snapshot
 from tristar.audit.retention import list_holds
 from tristar.audit.subjects import SubjectKey, keyring_of, unseal

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import zstandard
 
+from tristar.audit import columns
 from tristar.audit.archive import archive
 from tristar.audit.checkpoint import publish
 from tristar.audit.disk import Disk
@@ -279,6 +280,7 @@ class Keeper:
     def _delete(self, manifest: Manifest) -> None:
         path = segment_path(self._directory, manifest.first, PACKED)
         self._disk.unlink(path)
+        columns.remove(self._directory, manifest.first)
         self._disk.sync_directory(path.parent)
         self.used_bytes -= manifest.packed_bytes
         marked = msgspec.structs.replace(manifest, deleted=True)

@@ -12,13 +12,12 @@ from typing import Literal
 
 from tristar import __version__
 from tristar.audit import export as exporting
-from tristar.audit import query as asking
 from tristar.audit import reader
 from tristar.audit.access import AuditAccess
 from tristar.audit.draft import Draft
 from tristar.audit.export import Moment
 from tristar.audit.options import WriterOptions
-from tristar.audit.query import Question, Record
+from tristar.audit.question import Question, Record
 from tristar.audit.record import LIBRARY_WORKER, Origin, Scribe
 from tristar.audit.signing import Signer
 from tristar.audit.subjects import Keyring
@@ -164,7 +163,7 @@ class EnhancedAuditLogger:
             ValueError: a level, a time or the limit (1 to 100,000) is none.
         """
         question = Question(since, until, level, action, user_id, trace_id, resource, limit, newest_first)
-        return await asyncio.to_thread(asking.query, self._located().directory, question)
+        return await asyncio.to_thread(_answer, self._located().directory, question)
 
     async def export_for_siem(
         self,
@@ -294,6 +293,12 @@ async def _report_gap(opened: _Open) -> None:
     except AuditUnavailable:
         opened.lost_unreported += lost
         raise
+
+
+def _answer(directory: Path, question: Question) -> list[Record]:
+    from tristar.audit.query import query  # noqa: PLC0415 - loads DuckDB: for programs that ask, no others
+
+    return query(directory, question)
 
 
 def _on_disk(directory: Path) -> dict[str, object]:

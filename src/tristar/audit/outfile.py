@@ -99,7 +99,7 @@ class OutFile:
             descriptor = os.open(self._temporary, flags, 0o600, dir_fd=self._directory)
             stack.callback(self._discard)
             self._file = stack.enter_context(os.fdopen(descriptor, "wb", buffering=0))
-            self._sink = _packer(_Tap(self), self._packed)
+            self._sink = packer(_Tap(self), self._packed)
             self._stack = stack.pop_all()
         return self
 
@@ -151,9 +151,6 @@ class _Tap:
     def flush(self) -> None:
         """Nothing is held back."""
 
-    def close(self) -> None:
-        """The file is closed by its owner."""
-
 
 @contextlib.contextmanager
 def _opened_directory(path: Path) -> Iterator[int]:
@@ -170,15 +167,38 @@ def _opened_directory(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+class _Target(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+class _Open:
+    """The target as it is."""
+
+    def __init__(self, target: _Target) -> None:
+        self.write = target.write
+
+    def close(self) -> None:
+        """The target is closed by its owner."""
+
+
 class _Sink(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
     def close(self) -> None: ...
 
 
-def _packer(tap: _Tap, packed: Compression) -> _Sink:
+def packer(target: _Target, packed: Compression) -> _Sink:
+    """What compresses on the way to the target; `close` ends the compression and leaves the target open."""
     if packed == "gzip":
-        return gzip.GzipFile(filename="", fileobj=tap, mode="wb", compresslevel=6, mtime=0)
+        return gzip.GzipFile(
+            filename="",
+            fileobj=target,
+            mode="wb",
+            compresslevel=6,
+            mtime=0,
+        )
     if packed == "zstd":
-        return zstandard.ZstdCompressor(level=3).stream_writer(tap, closefd=False)  # type: ignore[arg-type]  # a writer in all that is used
-    return tap
+        return zstandard.ZstdCompressor(level=3).stream_writer(target, closefd=False)  # type: ignore[arg-type]  # a writer in all that is used
+    return _Open(target)

@@ -1,59 +1,30 @@
-"""Questions to the log: which records match, and what came last."""
+"""Answers to questions: which records match."""
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+import datetime as dt
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
+import duckdb
 import msgspec
 
-from tristar.audit import reader
-from tristar.audit.export import Moment, span
-from tristar.audit.reader import Snapshot, Span
-from tristar.audit.record import level as known_level
-from tristar.audit.subjects import Keyring, keyring_of, unseal
+from tristar.audit.columns import COLUMNS
+from tristar.audit.export import span
+from tristar.audit.question import MOST_RECORDS, Question, Record, field_needle
+from tristar.audit.reader import Span
+from tristar.audit.subjects import SEALED, SubjectKey, keyring_of, unseal
+from tristar.audit.table import corrupt, opened
 
-MOST_RECORDS = 100_000
-"""No answer holds more; export instead."""
-
+_ATTEMPTS = 3
 _MOST_SELECTIVE_FIRST = ("trace_id", "user_id", "resource", "action", "log_level")
-
-Record = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a record must be to match: every field that is given, exactly; times inclusive, naive ones local.
-
-    `limit` records are answered, the newest first, or the oldest first if `newest_first` is off.
-    """
-
-    since: Moment | None = None
-    until: Moment | None = None
-    level: str | None = None
-    action: str | None = None
-    user_id: str | None = None
-    trace_id: str | None = None
-    resource: str | None = None
-    limit: int = 100
-    newest_first: bool = True
-
-    def wanted(self) -> dict[str, str]:
-        """The fields that must match, and their values. Raises ValueError for a level that is none."""
-        fields = {
-            "log_level": None if self.level is None else str(known_level(self.level)),
-            "action": self.action,
-            "user_id": self.user_id,
-            "trace_id": self.trace_id,
-            "resource": self.resource,
-        }
-        return {name: value for name, value in fields.items() if value is not None}
 
 
 def query(directory: Path, question: Question) -> list[Record]:
     """The records that match, fields in their order. Blocks; run it in a thread.
 
     Reads the log as it is at this moment, without a lock; a directory without a log holds no records.
+    Closed segments are read from their columns where these are there. What is encrypted for a subject is
+    readable, as long as the subject is not erased.
 
     Raises:
         ValueError: a level, time or limit of the question is none.
@@ -63,77 +34,77 @@ def query(directory: Path, question: Question) -> list[Record]:
         raise ValueError(f"limit is {question.limit}: use 1 to {MOST_RECORDS}, or export")
     wanted, within = question.wanted(), span(question.since, question.until)
     with keyring_of(directory) as keyring:
-        search = _Search(wanted, within, _needles(wanted, keyring), keyring)
-        segments = Snapshot.take(directory).segments
-        if question.newest_first:
-            return _newest(segments, search, question.limit)
-        return _oldest(segments, search, question.limit)
+        user = wanted.get("user_id")
+        key = keyring.find(user) if keyring is not None and user is not None else None
+        found = _found(directory, question, wanted, within, key)
+        opened_up = [unseal(record, keyring) for record in found]
+    return [record for record in opened_up if all(record.get(name) == wanted[name] for name in wanted)]
 
 
-def tail(directory: Path, count: int = 20, after_seq: int | None = None) -> list[Record]:
-    """The newest `count` records, oldest of them first; with `after_seq`, only those that came after it.
-
-    To follow the log, ask again with the last record's `seq`. Blocks.
-
-    Raises:
-        ValueError: `count` is not between 1 and `MOST_RECORDS`.
-    """
-    if not 1 <= count <= MOST_RECORDS:
-        raise ValueError(f"count is {count}: use 1 to {MOST_RECORDS}, or export")
-    lines = Snapshot.take(directory).last(count)
-    if after_seq is not None:
-        lines = [line for line in lines if reader.position(line).seq > after_seq]
-    with keyring_of(directory) as keyring:
-        return [unseal(reader.decode(line), keyring) for line in lines]
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """What makes a record match, and what its line is searched for before it is read."""
-
-    wanted: dict[str, str]
-    within: Span
-    needles: tuple[bytes, ...]
-    keyring: Keyring | None
-
-    def over(self, segment: reader.Segment) -> Iterator[Record]:
-        """The matching records of one segment, in order."""
-        for line in reader.matching(segment, self.within, self.needles):
-            record = unseal(reader.decode(line), self.keyring)
-            if all(record.get(name) == value for name, value in self.wanted.items()):
-                yield record
+def _found(
+    directory: Path, question: Question, wanted: dict[str, str], within: Span, key: SubjectKey | None
+) -> list[Record]:
+    sql, values = _statement(question, wanted, within, key)
+    for attempt in itertools.count(1):
+        try:
+            with opened(directory, span=within, needle=_needles(wanted, key)) as table:
+                return [_record(row) for row in table.connection.execute(sql, values).fetchall()]
+        except (duckdb.IOException, FileNotFoundError):
+            if attempt == _ATTEMPTS:  # a segment was compressed or deleted under the question
+                raise
+        except duckdb.Error as error:
+            raise corrupt(error) from error
+    raise AssertionError("unreachable")
 
 
-def _needles(wanted: dict[str, str], keyring: Keyring | None) -> tuple[bytes, ...]:
+def _needles(wanted: dict[str, str], key: SubjectKey | None) -> tuple[bytes, ...]:
     """Bytes of which every matching line contains one: the most selective field as the encoder writes it."""
     for name in _MOST_SELECTIVE_FIRST:
         if name in wanted:
             needle = field_needle(name, wanted[name])
-            key = keyring.find(wanted[name]) if keyring is not None and name == "user_id" else None
-            return (needle,) if key is None else (needle, key.needle)
+            return (needle, key.needle) if key is not None and name == "user_id" else (needle,)
     return (b"",)
 
 
-def field_needle(name: str, value: str) -> bytes:
-    """A field of a record as it stands in the line."""
-    return b'"%s":%s' % (name.encode(), msgspec.json.encode(value))
+def _statement(
+    question: Question, wanted: dict[str, str], within: Span, key: SubjectKey | None
+) -> tuple[str, list[object]]:
+    """The question in SQL, and the values of its parameters."""
+    conditions = [f"{name} = ?" for name in wanted]
+    values: list[object] = list(wanted.values())
+    if key is not None:
+        at = list(wanted).index("user_id")
+        conditions[at] = f"(user_id = ? OR starts_with({SEALED}, ?))"
+        values.insert(at + 1, f"v1.{key.id}.")
+    for name, sign, value in (
+        ("timestamp", ">=", _moment(within.since)),
+        ("timestamp", "<=", _moment(within.until)),
+        ("seq", "<", question.before_seq),
+        ("seq", ">", question.after_seq),
+    ):
+        if value is not None:
+            conditions.append(f"{name} {sign} ?")
+            values.append(value)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    order = "DESC" if question.newest_first else "ASC"
+    return (
+        f"SELECT {', '.join(COLUMNS)} FROM audit{where} ORDER BY seq {order} LIMIT {question.limit}",  # noqa: S608 - values are parameters
+        values,
+    )
 
 
-def _newest(segments: tuple[reader.Segment, ...], search: _Search, limit: int) -> list[Record]:
-    found: list[Record] = []
-    for segment in reversed(segments):
-        matches = deque(search.over(segment), maxlen=limit - len(found))
-        found.extend(reversed(matches))
-        if len(found) >= limit:
-            break
-    return found
+def _moment(stamp: bytes | None) -> dt.datetime | None:
+    return None if stamp is None else dt.datetime.fromisoformat(stamp.decode()).replace(tzinfo=None)
 
 
-def _oldest(segments: tuple[reader.Segment, ...], search: _Search, limit: int) -> list[Record]:
-    found: list[Record] = []
-    for segment in segments:
-        for record in search.over(segment):
-            found.append(record)
-            if len(found) >= limit:
-                return found
-    return found
+def _record(row: Sequence[object]) -> Record:
+    """A row as the line that it was made of would read."""
+    record: Record = dict(zip(COLUMNS, row, strict=True))
+    stamp, details = record["timestamp"], record["details"]
+    if isinstance(stamp, dt.datetime):
+        record["timestamp"] = stamp.isoformat(timespec="microseconds") + "Z"
+    if isinstance(details, str):
+        record["details"] = msgspec.json.decode(details)
+    if record[SEALED] is None:
+        del record[SEALED]
+    return record

@@ -57,6 +57,21 @@ class Report:
         """Whether every acknowledged record is there, unaltered and in its place."""
         return not self.faults
 
+    def told(self) -> dict[str, object]:
+        """The report for a program; `last` ends a range that `record` begins."""
+        return {
+            "ok": self.ok,
+            "size": self.size,
+            "root": self.root.hex(),
+            "origin": self.origin,
+            "segments": self.segments,
+            "read_bytes": self.read_bytes,
+            "faults": [
+                {"file": f.file, "record": f.seq, "last": f.last, "problem": f.problem} for f in self.faults
+            ],
+            "notices": self.notices,
+        }
+
 
 def verify(
     directory: Path,

@@ -11,18 +11,18 @@ import msgspec
 import typer
 
 from tristar.audit import export as exporting
-from tristar.audit import query as asking
 from tristar.audit.access import handover
 from tristar.audit.formats import NAMES
 from tristar.audit.options import WriterBusy
 from tristar.audit.override import announce_restore, recover_accept_truncation
 from tristar.audit.proof import check_proof
 from tristar.audit.proof import prove as make_proof
-from tristar.audit.query import MOST_RECORDS, Question, Record
+from tristar.audit.question import MOST_RECORDS, Question, Record
 from tristar.audit.record import Action
 from tristar.audit.subjects import Keyring
+from tristar.audit.tail import tail as newest
 from tristar.audit.writer import AuditWriter
-from tristar.cli import holds, replicas, subjects
+from tristar.cli import holds, inquiry, replicas, subjects
 from tristar.cli.configuration import ConfigOption, JsonOption, settings_or_refuse
 from tristar.cli.endings import Misused, plain_errors
 from tristar.cli.lines import COLUMNS, cells, print_whole, shown
@@ -43,7 +43,6 @@ from tristar.cli.verification import (
     balance_json,
     print_balance,
     print_report,
-    report_json,
     verified,
     verifier_key,
 )
@@ -94,7 +93,7 @@ def verify(
         balance = _balance(settings.audit.dir, reconcile) if reconcile else None
     if as_json:
         books = {} if balance is None else {"reconciled": balance_json(balance)}
-        print_json(report_json(report) | books)
+        print_json(report.told() | books)
     elif balance is not None:
         print_balance(balance)
     if not report.ok:
@@ -136,7 +135,7 @@ def export(
     settings = settings_or_refuse(config)
     with plain_errors():
         recorder = _reader(settings)
-        packed = _compression(compress, no_compress=no_compress)
+        packed = _compression(form, compress, no_compress=no_compress)
         first, last = past(since, "--since", recorder.clock), past(until, "--until", recorder.clock)
         if form not in NAMES:
             raise Misused(f"--format = {form!r:.64}: use one of {', '.join(NAMES)}.")
@@ -164,6 +163,10 @@ def export(
 
 @app.command()
 def query(
+    sql: Annotated[
+        str | None,
+        typer.Argument(metavar="SQL", help="One SELECT over the table `audit`, instead of filters."),
+    ] = None,
     *,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -179,8 +182,22 @@ def query(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the records that match every filter, the newest first. The reading is itself recorded."""
+    """Print the records that match every filter, the newest first, or what a SELECT finds.
+
+    The reading is itself recorded.
+    """
     settings = settings_or_refuse(config)
+    if sql is not None:
+        if any(value is not None for value in (since, until, level, action, user, trace, resource)):
+            fail(
+                "Filters go into the SQL: WHERE trace_id = '…' AND timestamp > now() - INTERVAL 1 DAY.", WRONG
+            )
+        with plain_errors():
+            recorder = _reader(settings)
+            found = inquiry.select(settings.audit.dir, sql, limit)
+        inquiry.print_rows(found, as_json=as_json)
+        _record(recorder, "audit_read", {"command": "query", "sql": sql, "rows": len(found.data)})
+        return
     with plain_errors():
         recorder = _reader(settings)
         first, last = past(since, "--since", recorder.clock), past(until, "--until", recorder.clock)
@@ -207,7 +224,7 @@ def tail(
     settings = settings_or_refuse(config)
     with plain_errors():
         recorder = _reader(settings)
-        records = asking.tail(settings.audit.dir, count)
+        records = newest(settings.audit.dir, count)
         _print_lines(records, as_json=as_json)
         details = {"command": "tail", "records": len(records), "follow": follow}
         _record(recorder, "audit_read", details)
@@ -377,11 +394,15 @@ def _record(
             fail(f"The answer is complete, but the log could not record that it was read: {error}.", FAILED)
 
 
-def _compression(named: str | None, *, no_compress: bool) -> str:
+def _compression(form: str, named: str | None, *, no_compress: bool) -> str:
     if no_compress and named is not None:
         raise Misused("--compress and --no-compress contradict each other.")
     if named not in {None, "gzip", "zstd"}:
         raise Misused(f"--compress = {named!r:.64}: use gzip or zstd, or --no-compress.")
+    if form == "parquet":
+        if named is not None:
+            raise Misused("Parquet is compressed in itself: leave --compress out.")
+        return "none"
     return "none" if no_compress else named or "gzip"
 
 
@@ -390,7 +411,7 @@ def _answer(settings: Settings, question: Question) -> list[Record]:
         question.wanted()
     except ValueError as error:
         raise Misused(f"--level: {error}.") from None
-    return asking.query(settings.audit.dir, question)
+    return inquiry.matching(settings.audit.dir, question)
 
 
 def _print_records(records: list[Record], *, as_json: bool) -> None:
@@ -416,11 +437,11 @@ def _following(directory: Path, shown_before: list[Record]) -> Iterator[Record]:
 
 
 def _appended(directory: Path, after: int) -> list[Record]:
-    records = asking.tail(directory, _FOLLOW_RECORDS, after)
+    records = newest(directory, _FOLLOW_RECORDS, after)
     if len(records) < _FOLLOW_RECORDS:
         return records
     missed = _seq(records[-1]) - after
-    return asking.tail(directory, min(MOST_RECORDS, missed), after)
+    return newest(directory, min(MOST_RECORDS, missed), after)
 
 
 def _seq(record: Record) -> int:

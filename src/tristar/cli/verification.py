@@ -98,22 +98,6 @@ def print_notices(notices: list[str]) -> None:
         typer.echo(f"note: {notice}.")
 
 
-def report_json(report: Report) -> dict[str, object]:
-    """The report for a script; `last` ends a range that `record` begins."""
-    return {
-        "ok": report.ok,
-        "size": report.size,
-        "root": report.root.hex(),
-        "origin": report.origin,
-        "segments": report.segments,
-        "read_bytes": report.read_bytes,
-        "faults": [
-            {"file": f.file, "record": f.seq, "last": f.last, "problem": f.problem} for f in report.faults
-        ],
-        "notices": report.notices,
-    }
-
-
 def print_balance(balance: Balance | TriStarError) -> None:
     """One line if the books balance, else the figures that do not agree, or why nothing was compared."""
     if isinstance(balance, TriStarError):

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from tristar.edge.envelope import body_of, headers_of
 from tristar.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from tristar.exchange import Exchange
+from tristar.relay.departure import ClientGone
 
 _log = structlog.get_logger("tristar.edge")
 
@@ -66,7 +67,8 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _defect(request: Request, error: Exception) -> Response:
     exchange = request.scope["tristar.exchange"]
-    _log.error("request failed", exc_info=error)
+    if not isinstance(error, ClientGone):
+        _log.error("request failed", exc_info=error)
     return _answer(
         GatewayError(f"The gateway failed; its log has the details under {exchange.request_id}. Report it.")
     )

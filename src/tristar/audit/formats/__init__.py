@@ -14,5 +14,5 @@ RENDERERS: Mapping[str, Callable[[Fields], bytes]] = {
 }
 """Each turns one record into one line without its newline. `jsonl` needs none: its lines are the log's."""
 
-NAMES: tuple[str, ...] = ("jsonl", *RENDERERS)
-"""Every format an export can have."""
+NAMES: tuple[str, ...] = ("jsonl", *RENDERERS, "parquet")
+"""Every format an export can have. `parquet` has columns in place of lines and comes from DuckDB."""

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 
 from tristar.auth.actor import Actor
@@ -24,6 +23,7 @@ from tristar.edge.memory.bodies import (
     SearchBody,
 )
 from tristar.edge.memory.desk import Desk
+from tristar.edge.stream import Stream
 from tristar.errors import BadRequest
 from tristar.exchange import Exchange
 from tristar.memory.entry import Draft, Entry, Vote, check_draft
@@ -101,10 +101,10 @@ class _Routes:
 
     async def exported(
         self, conditions: Annotated[Conditions, Query()], actor: Reader, story: Story
-    ) -> StreamingResponse:
+    ) -> Stream:
         """Every entry that fits, newest first, one JSON object per line; `limit` is the size of a portion."""
         lines = self._lines(conditions, actor, story)
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+        return Stream(lines, media_type="application/x-ndjson")
 
     async def _lines(self, conditions: Conditions, actor: Actor, story: Exchange) -> AsyncIterator[bytes]:
         async for page in self._desk.export(bodies.wanted(conditions), actor, story):

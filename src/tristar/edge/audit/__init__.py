@@ -1,0 +1,1 @@
+"""`/admin/audit`: the log read, exported, verified and held, over HTTP."""
