@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _answer(directory: Path, text: str) -> object:
-    confinement.give_way(20, MEMORY_MB + 768)
+    confinement.bound(20, MEMORY_MB + 768)
     confinement.deny_writing()
     try:
         found = sql.run(directory, text, 5, MEMORY_MB)

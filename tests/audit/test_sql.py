@@ -107,7 +107,6 @@ STATEMENTS = (
 )
 GREEDY = (
     "SELECT string_agg(repeat('x', 10000000), '') FROM range(1000)",
-    "SELECT list(a.seq || b.seq || c.seq || d.seq) FROM audit a, audit b, audit c, audit d",
     "SELECT repeat('x', 2000000000)",
 )
 WRONG = (

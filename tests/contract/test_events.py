@@ -56,9 +56,7 @@ def test_failed_logins_are_recorded_folded_by_address(
     assert failures[1].details["reasons"] == {"missing": 7, "unknown": 1}
 
 
-def test_a_key_that_is_let_in_is_recorded_once_however_often_it_calls(
-    gateway: StartGateway, upstream: Upstream
-) -> None:
+def test_a_key_that_is_let_in_is_recorded_once(gateway: StartGateway, upstream: Upstream) -> None:
     """Once per key and address, over all workers."""
     toml = document(provider("p", upstream.base_url), llm("fast", "p"))
     running = gateway(toml=toml, env=ENV, workers=2)

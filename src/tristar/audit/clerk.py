@@ -88,7 +88,8 @@ def main() -> int:
     """Do one task; the exit code is 0 if it is done."""
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     memory_mb = task.memory_mb if isinstance(task, Sql) else 512
-    confinement.give_way(task.seconds, memory_mb + MARGIN_MB)
+    confinement.give_way()
+    confinement.bound(task.seconds, memory_mb + MARGIN_MB)
     if isinstance(task, Sql | Prove | Verify):  # the others' code is ours alone, and opens the keyring
         confinement.deny_writing()
     try:

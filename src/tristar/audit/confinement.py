@@ -6,7 +6,7 @@ import resource
 import signal
 from typing import Final
 
-NICE: Final = 10
+NICE: Final = 5
 _CREATE_RULESET: Final = 444
 _RESTRICT_SELF: Final = 446
 _ABI: Final = 1
@@ -20,9 +20,13 @@ class _Ruleset(ctypes.Structure):
     _fields_ = (("fs", ctypes.c_uint64), ("net", ctypes.c_uint64))
 
 
-def give_way(seconds: float, memory_mb: int) -> None:
-    """Let everybody else go first; die after so long; hold no more private memory than this."""
+def give_way() -> None:
+    """Let everybody else go first."""
     os.nice(NICE)
+
+
+def bound(seconds: float, memory_mb: int) -> None:
+    """Die after so long; hold no more private memory than this."""
     signal.alarm(max(1, round(seconds)))
     limit = memory_mb << 20
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

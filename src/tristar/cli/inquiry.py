@@ -19,11 +19,12 @@ SQL_S = 120.0
 SQL_MEMORY_MB = 1024
 
 
-def matching(directory: Path, question: Question) -> list[Record]:
-    """The records that match. Raises as `query`."""
+def matching(directory: Path, question: Question, *, writing: bool = True) -> list[Record]:
+    """The records that match; without `writing` no columns are made for it. Raises as `query`."""
     from tristar.audit.query import query  # noqa: PLC0415 - loads DuckDB: for this command only
 
-    prepare(directory)
+    if writing:
+        prepare(directory)
     return query(directory, question)
 
 

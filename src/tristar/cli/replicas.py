@@ -8,11 +8,11 @@ from typing import Annotated
 import msgspec
 import typer
 
-from tristar.audit.query import MOST_RECORDS, Question, Record
-from tristar.audit.query import query as ask
+from tristar.audit.question import MOST_RECORDS, Question, Record
 from tristar.audit.signing import VerifierKey
 from tristar.audit.verify import verify as check
 from tristar.cli.endings import Misused, plain_errors
+from tristar.cli.inquiry import matching
 from tristar.cli.lines import COLUMNS, cells, print_whole
 from tristar.cli.moments import SinceOption, UntilOption, past
 from tristar.cli.terminal import FAILED
@@ -84,5 +84,5 @@ def query(
 
 def _of(directory: Path, question: Question) -> Iterator[Record]:
     """One log's answer, by time: a clock that was set back does not order its own records."""
-    records = [{"log": str(directory), **record} for record in ask(directory, question)]
+    records = [{"log": str(directory), **record} for record in matching(directory, question, writing=False)]
     return iter(sorted(records, key=lambda record: str(record["timestamp"])))
