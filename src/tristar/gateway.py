@@ -15,6 +15,7 @@ from tristar.edge import admin, console, erasure, health, keys, models
 from tristar.edge.admin import Orders
 from tristar.edge.audit import routes as audit
 from tristar.edge.control import control_app
+from tristar.edge.description import llm_paths
 from tristar.edge.front import Front, Scraper
 from tristar.edge.health import Dependency
 from tristar.edge.memory import mcp, rest
@@ -188,6 +189,7 @@ class Gateway:
                 keys.router(self._keys, ties.ledger),
                 erasure.router(settings.audit.dir, ties.ledger),
             ],
+            llm_paths(CHAT_PATHS, EMBEDDINGS_PATH),
         )
         return Front(
             gate=self._gate,

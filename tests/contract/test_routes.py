@@ -43,6 +43,20 @@ def test_the_sdk_finds_one_llm(house: House, lane: Lane) -> None:
     assert missing.json()["error"]["code"] == "model_not_found"
 
 
+def test_the_openapi_document_has_every_route(house: House) -> None:
+    """Those that are served in front of FastAPI too, with each status they give."""
+    house.unmatched_elsewhere += 1
+    document = house.gateway.request("GET", "/openapi.json").json()
+    chat = document["paths"]["/v1/chat/completions"]["post"]
+
+    assert {"/v1/chat/completions", "/v1/chat", "/v1/embeddings", "/v1/models", "/v1/memory", "/mcp"} <= set(
+        document["paths"]
+    )
+    assert {"200", "400", "401", "403", "404", "413", "429", "502", "503", "504"} <= set(chat["responses"])
+    assert "text/event-stream" in chat["responses"]["200"]["content"]
+    assert "ErrorEnvelope" in document["components"]["schemas"]
+
+
 def test_health_tells_live_and_ready(house: House) -> None:
     """Ready says per dependency how it is."""
     live = house.gateway.request("GET", "/health/live")

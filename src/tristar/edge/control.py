@@ -1,6 +1,7 @@
 """Everything that is not an llm call: FastAPI, with our errors in place of its own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request
@@ -16,8 +17,10 @@ from tristar.relay.departure import ClientGone
 _log = structlog.get_logger("tristar.edge")
 
 
-def control_app(version: str, routers: Iterable[APIRouter]) -> FastAPI:
-    """The FastAPI application behind the front."""
+def control_app(
+    version: str, routers: Iterable[APIRouter], in_front: Mapping[str, Any] | None = None
+) -> FastAPI:
+    """The FastAPI application behind the front; `in_front` describes what the front serves itself."""
     app = FastAPI(
         title="TriStar",
         version=version,
@@ -31,6 +34,14 @@ def control_app(version: str, routers: Iterable[APIRouter]) -> FastAPI:
     app.add_exception_handler(Exception, _defect)
     for router in routers:
         app.include_router(router)
+    own = app.openapi
+
+    def complete() -> dict[str, Any]:
+        document = own()
+        document["paths"] = {**(in_front or {}), **document["paths"]}
+        return document
+
+    app.openapi = complete  # type: ignore[method-assign]  # as FastAPI's own guide extends it
     return app
 
 

@@ -1,0 +1,91 @@
+"""The llm routes in the OpenAPI document: served in front of FastAPI, described beside its own."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+Item = dict[str, Any]
+
+_ENVELOPE: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}}
+_REFUSALS: Final = {
+    "400": "The request is malformed, or a field is out of its range (see `param`), or the provider says so.",
+    "401": "No API key, or not a good one.",
+    "403": "The key lacks the scope, or may not use the model. Or the provider's content filter.",
+    "404": "There is no such model.",
+    "405": "The route takes POST.",
+    "413": "The body is larger than this gateway takes.",
+    "429": "The key, the llm or the provider has no allowance left; see `Retry-After`.",
+    "500": "The gateway failed; its log has the details.",
+    "502": "No llm on the route gave a usable answer.",
+    "503": "Every llm on the route is resting, or the call cannot be recorded; see `Retry-After`.",
+    "504": "The llm, or the whole route, took too long.",
+}
+_FALLBACKS: Final = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "llm_ids to try in place of the configured fallbacks; never sent upstream.",
+}
+_MODEL: Final = {"type": "string", "description": "The llm_id: GET /v1/models lists them."}
+
+
+def llm_paths(chat: tuple[str, ...], embeddings: str) -> Mapping[str, Item]:
+    """The path items of the routes that reach an llm."""
+    return {**{path: {"post": _chat(path)} for path in chat}, embeddings: {"post": _embeddings()}}
+
+
+def _chat(path: str) -> Item:
+    properties = {
+        "model": _MODEL,
+        "messages": {"type": "array", "items": {"type": "object"}},
+        "stream": {"type": ["boolean", "null"]},
+        "fallbacks": _FALLBACKS,
+        "memory": {
+            "type": "object",
+            "description": "Entries of the shared memory go along: project, type, tags, min_confidence, "
+            "limit, max_tokens. Never sent upstream itself.",
+        },
+    }
+    streamed = {"text/event-stream": {"schema": {"type": "string"}}}
+    return _operation(
+        f"chat_{path.strip('/').replace('/', '_')}",
+        "OpenAI chat completions, whole or streamed; every other field travels on untouched.",
+        _object(properties, "model", "messages"),
+        {"application/json": {"schema": {"type": "object"}}, **streamed},
+    )
+
+
+def _embeddings() -> Item:
+    text = {"type": "string"}
+    properties = {
+        "model": _MODEL,
+        "input": {"oneOf": [text, {"type": "array", "items": {}}]},
+        "fallbacks": _FALLBACKS,
+    }
+    return _operation(
+        "embeddings",
+        "OpenAI embeddings; of the fallbacks only those with the same model answer.",
+        _object(properties, "model", "input"),
+        {"application/json": {"schema": {"type": "object"}}},
+    )
+
+
+def _object(properties: Item, *required: str) -> Item:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": True,
+    }
+
+
+def _operation(operation_id: str, summary: str, body: Item, answer: Item) -> Item:
+    return {
+        "tags": ["llms"],
+        "operationId": operation_id,
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": {"description": "The llm's answer.", "content": answer},
+            **{status: {"description": text, "content": _ENVELOPE} for status, text in _REFUSALS.items()},
+            "default": {"description": "Any other refusal.", "content": _ENVELOPE},
+        },
+    }
