@@ -106,3 +106,28 @@ logging.getLogger("theirs").warning("theirs")
         ("theirs", "ab" * 16),
     ]
     assert all(line["request_id"].startswith("req_") for line in during)
+
+
+FULL = """
+import logging, structlog
+from tristar.logs import configure
+configure()
+structlog.get_logger("ours").error("lost")
+logging.getLogger("theirs").error("lost too")
+print("went on")
+"""
+
+
+def test_a_full_disk_under_the_log_stops_nothing() -> None:
+    """What cannot be written is lost; who logs goes on."""
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - a device, not a path of ours
+        done = subprocess.run(
+            [sys.executable, "-c", FULL],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert done.stdout == "went on\n"

@@ -5,9 +5,12 @@ secret is replaced: an error's text may repeat what a client or a provider sent.
 client sends can begin a line of its own or move a terminal's cursor.
 """
 
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import Mapping
+from typing import TextIO, cast
 
 import structlog
 
@@ -16,6 +19,24 @@ from tristar.exchange import in_progress
 from tristar.settings.model import Logs
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class Tolerant(io.TextIOBase):
+    """Where the log goes may be full or gone: a line that cannot be written is lost, and nothing fails."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """As a stream's own, without its errors."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As a stream's own, without its errors."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def configure(logs: Logs | None = None) -> None:
@@ -39,10 +60,10 @@ def configure(logs: Logs | None = None) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", Tolerant(sys.stderr))),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(Tolerant(sys.stderr))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processors=[_drop_meta, renderer], foreign_pre_chain=shared)
     )

@@ -78,7 +78,7 @@ def test_library_records_are_kept_out_of_the_books() -> None:
 def test_what_a_gap_counts_is_not_missing() -> None:
     """Requests agree in total; attempts and tokens may be missing from the log only."""
     gap = Record(
-        b"", {"seq": 9, "event_id": "g", "action": "audit_gap", "worker": "w", "details": {"lost": 1}}
+        b"", {"seq": 9, "event_id": "g", "action": "audit_gap", "worker": "w", "details": {"requests": 1}}
     )
 
     assert imbalances(Scrape(EXPOSITION), [*BALANCED[1:], gap]) == []
