@@ -10,7 +10,7 @@ import pytest
 
 from tristar.errors import Unavailable
 from tristar.exchange import Exchange
-from tristar.host.slots import SlotReader, SlotTable
+from tristar.host.slots import BLOCK, CELL_BYTES, SlotReader, SlotTable
 
 
 def begun(path: str, *, audited: bool = True) -> Exchange:
@@ -55,6 +55,20 @@ def test_a_full_table_refuses_and_a_cleared_slot_is_taken_again(tmp_path: Path) 
     table.clear(first)
 
     assert table.take(begun("/v1/d")) == first
+    table.close()
+
+
+def test_a_table_grows_block_by_block(tmp_path: Path) -> None:
+    """Space on the disk is taken before it is written to: a full disk refuses, and does not kill."""
+    table = SlotTable(tmp_path / "a.slots", slots=BLOCK + 1)
+    before = table.path.stat().st_blocks
+    taken = [table.take(begun("/v1/a")) for _ in range(BLOCK + 1)]
+    with pytest.raises(Unavailable):
+        table.take(begun("/v1/b"))
+
+    assert sorted(taken) == list(range(BLOCK + 1))
+    assert table.active() == BLOCK + 1
+    assert before * 512 >= BLOCK * CELL_BYTES
     table.close()
 
 

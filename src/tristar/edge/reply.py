@@ -30,6 +30,8 @@ def common_lines(exchange: Exchange) -> bytes:
     attempts = f"{ids}x-tristar-attempts: {len(exchange.attempts)}\r\n"
     if exchange.llm_id is None:
         return attempts.encode()
+    if exchange.recalled is not None:
+        attempts = f"{attempts}x-tristar-memory: {exchange.recalled}\r\n"
     return b"%bx-tristar-llm: %b\r\n" % (attempts.encode(), header_value(exchange.llm_id))
 
 

@@ -24,6 +24,8 @@ MAGIC = b"TRISTAR-SLOTS-1\n"
 HEADER_BYTES = 64
 CELL_BYTES = 512
 SLOTS = 32_768
+BLOCK = 1024
+"""So many slots get their space on the disk at a time."""
 RESOURCE_LIMIT = 200
 
 FREE, OPEN, CLOSING, UNAUDITED = 0, 1, 2, 3
@@ -62,20 +64,25 @@ class SlotTable:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # held as long as this process lives
-        os.ftruncate(descriptor, size)  # sparse: only the pages in use take space
+        os.ftruncate(descriptor, size)  # sparse: only the blocks in use take space
         self._descriptor = descriptor
+        # A page that the disk has no room for when it is first written to would end the process (SIGBUS).
+        os.posix_fallocate(descriptor, 0, HEADER_BYTES + slots)
         self._map = mmap.mmap(descriptor, size)
         self._map[:HEADER_BYTES] = MAGIC + _header(slots)
         self._cells = HEADER_BYTES + slots
-        self._free = list(range(slots - 1, -1, -1))
+        self._slots = slots
+        self._roomy = 0
+        self._free: list[int] = []
+        self._grow()
 
     def take(self, exchange: Exchange) -> int:
         """Enter a request and return its slot.
 
         Raises:
-            Unavailable: every slot is taken.
+            Unavailable: every slot is taken, or the disk has no room for more of them.
         """
-        if not self._free:
+        if not self._free and not self._can_grow():
             raise Unavailable("Too many requests are in progress here; retry in a moment.", retry_after_s=1)
         slot = self._free.pop()
         begun = Begun(
@@ -94,6 +101,23 @@ class SlotTable:
         self._map[at : at + 2 + len(cell)] = _LENGTH.pack(len(cell)) + cell
         self._map[HEADER_BYTES + slot] = OPEN if exchange.audited else UNAUDITED
         return slot
+
+    def _can_grow(self) -> bool:
+        try:
+            self._grow()
+        except OSError:
+            return False
+        return bool(self._free)
+
+    def _grow(self) -> None:
+        """Make the next block of slots usable, if there is one; `OSError` where the disk is full."""
+        block = range(self._roomy, min(self._roomy + BLOCK, self._slots))
+        if not block:
+            return
+        at = self._cells + block.start * CELL_BYTES
+        os.posix_fallocate(self._descriptor, at, len(block) * CELL_BYTES)
+        self._roomy = block.stop
+        self._free = list(reversed(block))
 
     def retire(self, slot: int) -> None:
         """The request has ended, but its record is not durable yet."""
