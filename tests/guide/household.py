@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.gateway import Gateway, document, llm, provider
 from tests.gateway.house import watched
-from tests.gateway.toml import Value
+from tests.gateway.toml import Value, price
 from tests.prometheus.station import Station, scraping, until
 from tests.upstream import Answer, Status, Upstream
 
@@ -94,6 +94,7 @@ def _configuration(upstream: Upstream) -> str:
     return document(
         provider("star", upstream.base_url),
         llm("fast", "star"),
+        price("fast", 1.0, 4.0),
         llm("rescued", "star", retries=1, fallbacks=["fast"], breaker=NEVER_OPEN),
         llm("failing", "star", retries=0, breaker=NEVER_OPEN),
         llm("limited", "star", retries=0, breaker=NEVER_OPEN),

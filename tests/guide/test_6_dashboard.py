@@ -12,6 +12,11 @@ DASHBOARD: dict[str, Any] = json.loads((ROOT / "grafana/tristar-dashboard.json")
 
 EMPTY_SO_FAR = {
     "Sink lag A": "no sink is configured",
+    "Delivered A": "no sink is configured",
+    "Failed deliveries, last hour A": "no sink is configured",
+    "Records that a sink misses, last hour A": "no sink is configured",
+    "Anchoring is late by A": "no anchor is configured",
+    "Anchored records A": "no anchor is configured",
     "Last verification A": "nothing has been verified; the metric is absent before the first time",
 }
 FILLED = [(title, filled(expr)) for title, expr in panels() if title not in EMPTY_SO_FAR]

@@ -14,6 +14,8 @@ from tests.metrics.stories import account, attempt, new_books
 from tests.metrics.traffic import play, watched_books
 from tests.prometheus.station import ROOT, WINDOW, Station, station, until
 
+from tristar.clock import SystemClock
+
 GUIDE = {"HighErrorRate", "CircuitBreakerOpen", "HighLLMLatency", "LowMemoryEntries"}
 SECTION_9 = {
     "request rate": "rate(ailinux_request_count[1m])",
@@ -126,7 +128,7 @@ class Patient:
         self.memory_entries = 0
         self.breaker = 0
         self.work: Callable[[], None] = self.idle
-        self.books = new_books()
+        self.books = new_books(SystemClock())  # an hour that is not Prometheus' own would be an alert
         self.books.watch(
             memory_entries=lambda: self.memory_entries, breaker_states=lambda: {"fast": self.breaker}
         )
