@@ -1,10 +1,14 @@
-"""What the audit log costs on this machine: `python benchmarks/audit.py [DIRECTORY]`.
+"""What the audit log costs on this machine: `python -m benchmarks.audit [DIRECTORY]`.
 
-Prints the device's own fdatasync beside every figure that depends on it. Needs about 400 MB of disk.
+Prints the device's own fdatasync beside every figure that depends on it, and writes all of it to
+benchmarks/audit.json. Figures per core are of processor time, so that other load changes them little. Needs
+about 400 MB of disk.
 """
 
 import asyncio
 import contextlib
+import datetime as dt
+import json
 import os
 import shutil
 import sys
@@ -14,15 +18,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks import machine
+from tests.audit.bench import Bench
+from tests.audit.test_proof import synthetic
+
 from tristar.audit.draft import Draft
+from tristar.audit.proof import prove
 from tristar.audit.segments import list_segments
 from tristar.audit.signing import Signer
+from tristar.audit.tiles import TILES, tile_path
+from tristar.audit.tree import TILE_WIDTH
 from tristar.audit.verify import verify
 from tristar.audit.writer import AuditWriter, WriterOptions
 from tristar.clock import SystemClock
 from tristar.errors import AuditUnavailable
 
 LINE_BYTES = 600
+RESULTS = Path(__file__).with_name("audit.json")
+FIGURES: dict[str, float | str] = {}
 
 
 def draft(number: int) -> Draft:
@@ -76,7 +89,15 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 def show(name: str, values: Sequence[float]) -> None:
     """One line of percentiles."""
+    for share, shown in ((0.5, "p50"), (0.99, "p99")):
+        FIGURES[f"{name}: {shown} ms"] = round(percentile(values, share), 3)
     print(f"{name:<58} p50 {percentile(values, 0.5):7.3f} ms   p99 {percentile(values, 0.99):7.3f} ms")
+
+
+def tell(name: str, value: float) -> None:
+    """One line of one figure."""
+    FIGURES[name] = round(value, 3)
+    print(f"{name:<58} {value:,.2f}")
 
 
 def device(directory: Path, records: int) -> list[float]:
@@ -124,11 +145,11 @@ def paced(writer: AuditWriter, fates: Fates, rate: int, seconds: float) -> list[
     return [fates.at[token] - at for token, at in sent.items()]
 
 
-def throughput(writer: AuditWriter, fates: Fates, count: int) -> float:
-    """As many as it takes, the queue never empty: durable records per second."""
+def throughput(writer: AuditWriter, fates: Fates, count: int) -> tuple[float, float]:
+    """The queue never empty: durable records per second, and per second of processor time."""
     drafts = [draft(number) for number in range(count)]
     fates.expect(count)
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     for item in drafts:
         while True:
             with contextlib.suppress(AuditUnavailable):
@@ -136,7 +157,24 @@ def throughput(writer: AuditWriter, fates: Fates, count: int) -> float:
                 break
             time.sleep(0.001)
     fates.reached.wait()
-    return count / (time.perf_counter() - began)
+    return count / (time.perf_counter() - began), count / (time.process_time() - began_cpu)
+
+
+def proof(root: Path) -> tuple[int, list[float]]:
+    """Hashes of an inclusion proof in a synthetic tree of ten million leaves, and how long it takes."""
+    bench, size, directory, took = Bench(root), 10_000_000, root / "log", []
+    (directory / TILES).mkdir(parents=True)
+    (directory / "segments").mkdir()
+    synthetic(directory, size, bench)
+    seq = (size // TILE_WIDTH // 2) * TILE_WIDTH + 77
+    entries = tile_path(directory, "entries", seq // TILE_WIDTH)
+    entries.parent.mkdir(parents=True)
+    entries.write_bytes((b"\0\x20" + b"same".ljust(32, b"\0")) * TILE_WIDTH)
+    for _ in range(200):
+        began = time.perf_counter()
+        hashes = len(prove(directory, seq).hashes)
+        took.append(time.perf_counter() - began)
+    return hashes, took
 
 
 async def stall(work: Callable[[], object]) -> list[float]:
@@ -175,30 +213,38 @@ def main() -> None:
             show(f"acknowledgement at {rate}/s ({len(took) / (fates.batches - before):.1f} per batch)", took)
         cpu = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {max(cpu)})
-        per_s = throughput(writer, fates, 200_000)
-        print(f"{'durable records/s, one core, producer included':<58} {per_s:,.0f}")
+        per_s, per_cpu_s = throughput(writer, fates, 200_000)
+        tell("durable records/s, one core, producer included", per_s)
+        tell("durable records per second of processor time", per_cpu_s)
         os.sched_setaffinity(0, cpu)
         writer.close()
         writer = opened(max_segment_bytes=3 << 20)
         show("event-loop timer of 1 ms, alone: how late", asyncio.run(stall(lambda: time.sleep(3))))
         late = asyncio.run(stall(lambda: paced(writer, fates, 5_000, 5)))
         show("the same at 5,000/s, a rotation each second", late)
-        print(f"{'the same, p99.9':<58} {percentile(late, 0.999):.2f} ms")
+        tell("the same, p99.9 ms", percentile(late, 0.999))
         writer.close()
         size = sum(len(chunk) for segment in list_segments(directory) for chunk in segment.chunks())
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         report = verify(directory, signer.verifier, workers=1)
-        took_s = time.perf_counter() - began
-        speed = size / took_s / 1e6
-        print(f"{'verify, one core':<58} {speed:,.0f} MB/s ({report.size} records, ok: {report.ok})")
+        if not report.ok:
+            raise SystemExit(f"the log does not verify: {report.faults}")
+        tell("verify, one core, MB/s", size / (time.perf_counter() - began) / 1e6)
+        tell("verify, MB per second of processor time", size / (time.process_time() - began_cpu) / 1e6)
+        hashes, took = proof(root / "proof")
+        tell("inclusion proof, 10^7 leaves: hashes", hashes)
+        show("inclusion proof, 10^7 leaves", took)
         shutil.rmtree(directory)
         writer = opened(max_segment_bytes=300 << 20)
         throughput(writer, fates, (256 << 20) // LINE_BYTES)
         writer.close()
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         writer = opened(max_segment_bytes=300 << 20)
-        print(f"{'recovery with a 256 MB active segment':<58} {time.perf_counter() - began:.2f} s")
+        tell("recovery with a 256 MB active segment, s", time.perf_counter() - began)
+        tell("the same, s of processor time", time.process_time() - began_cpu)
         writer.close()
+        facts = {"date": dt.datetime.now(dt.UTC).date().isoformat(), "machine": machine.facts(root)}
+        RESULTS.write_text(json.dumps(facts | {"figures": FIGURES}, indent=2) + "\n")
     finally:
         shutil.rmtree(root)
 

@@ -70,7 +70,7 @@ def test_what_is_not_there_cannot_be_proved(bench: Bench, tmp_path: Path) -> Non
         prove(tmp_path / "nothing", 0)
 
 
-def _synthetic(directory: Path, size: int, bench: Bench) -> None:
+def synthetic(directory: Path, size: int, bench: Bench) -> None:
     """The tiles of a tree of so many equal leaves: complete ones are all alike, so only a few are written."""
     level, count, node = 0, size, leaf_hash(b"same")
     frontier_nodes = [node]
@@ -98,7 +98,7 @@ def test_a_proof_in_a_tree_of_ten_million_is_short_and_quick(tmp_path: Path) -> 
     directory = tmp_path / "log"
     (directory / TILES).mkdir(parents=True)
     (directory / SEGMENTS).mkdir()
-    _synthetic(directory, size, bench)
+    synthetic(directory, size, bench)
     seq = (size // TILE_WIDTH // 2) * TILE_WIDTH + 77
     entries = tile_path(directory, "entries", seq // TILE_WIDTH)
     entries.parent.mkdir(parents=True)
