@@ -42,6 +42,7 @@ from tristar.host.scrape import HubScraper
 from tristar.host.slots import SlotTable
 from tristar.limits.limiter import Limiter
 from tristar.limits.local import LocalLimiter
+from tristar.limits.purse import Purse
 from tristar.limits.redis import RedisStore
 from tristar.limits.shared import SharedLimiter
 from tristar.memory.opening import open_store
@@ -55,6 +56,7 @@ from tristar.routing.shared import SharedBoard
 from tristar.settings import Settings, load
 from tristar.storage.engine import Database
 from tristar.storage.opening import open_engine
+from tristar.storage.spendings import SpendingBook
 
 FINGERPRINT_FILE = "fingerprint.key"
 SWEEP_S = 30.0
@@ -98,8 +100,10 @@ class Host:
         """The gateway in this process, if there is one; it takes reloaded configurations."""
         self.conditions = Conditions(self.hub)
         self.hub.watch_health(self._note_audit)
-        self.limiter: Limiter = LocalLimiter(clock)
-        self._replicas = self._join_replicas(self.limiter)
+        own = LocalLimiter(clock)
+        self.limiter: Limiter = own
+        self._replicas = self._join_replicas(own)
+        self.limiter = self._purse = Purse(self.limiter, own, SpendingBook(self._database), clock)
         render = self._scraper.scrape if self._scraper else unmeasured
         self.port = Port(self.hub, self.limiter, self.conditions, self._loop, render)
         audit = settings.audit
@@ -191,6 +195,7 @@ class Host:
         with contextlib.suppress(Unavailable):
             await self._database.start()
             await self._warn_if_open()
+        await self._purse.open()
         if self._replicas is not None:
             await self._replicas.open()
         refuse = settings.dependencies.database == "refuse"
@@ -198,6 +203,7 @@ class Host:
         self._tasks.append(self._loop.create_task(pulse))
         self._tasks.append(self._loop.create_task(self._sweep()))
         self._tasks.append(self._loop.create_task(self._keep_columns()))
+        self._tasks.append(self._loop.create_task(self._purse.save_forever()))
         self.hub.event(
             "service_started", "service", {"version": __version__, "workers": settings.server.workers}
         )
@@ -237,6 +243,7 @@ class Host:
         self.hub.event("service_stopped", "service", {"version": __version__})
         if self._replicas is not None:
             await self._replicas.close()
+        await self._purse.save()
         self._audit_socket.stop_listening()
         await asyncio.to_thread(self.hub.close)
         await self._outlets.stop()

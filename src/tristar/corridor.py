@@ -154,7 +154,10 @@ class Corridor:
             exchange, call, reply.departure, asked.deadline, exchange.started, asked.upstream_headers
         )
         subjects = self._quota.of_key(asked.actor)
-        key = await self._draw(subjects, errand) if subjects else UNLIMITED
+        key = UNLIMITED
+        if subjects:
+            route = await self._quota.affordable(route, asked.actor)
+            key = await self._draw(subjects, errand, route)
         try:
             if call.stream:
                 await self._stream(route, errand, key, reply)
@@ -187,9 +190,10 @@ class Corridor:
                 call.add_note(found.note)
         exchange.details = {**(exchange.details or {}), "memory": exchange.recalled}
 
-    async def _draw(self, subjects: Sequence[Subject], errand: Errand) -> Share:
+    async def _draw(self, subjects: Sequence[Subject], errand: Errand, route: Sequence[Llm]) -> Share:
         """The key's share of this request."""
-        drawn = await self._quota.draw(subjects, errand.call, errand.exchange.attempts, errand.deadline)
+        exchange = errand.exchange
+        drawn = await self._quota.draw(subjects, errand.call, exchange.attempts, errand.deadline, route)
         if isinstance(drawn, Refusal):
             raise refuse(errand.exchange, drawn)
         return drawn

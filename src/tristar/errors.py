@@ -25,6 +25,7 @@
         |-- Conflict               409
         |   `-- VersionMismatch    412 (memory/store)
         |-- LimitExceeded          429
+        |   `-- BudgetExceeded     429, the budget in US dollars is spent
         |-- Unavailable            503
         |   |-- NoRecord           503, the audit log cannot take the record
         |   |-- DependencyDown     503, the operator wants no service without what is away
@@ -208,6 +209,15 @@ class LimitExceeded(GatewayError):
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.headers = headers
+
+
+class BudgetExceeded(LimitExceeded):
+    """The key has spent its budget in US dollars; nothing was sent upstream.
+
+    Client action: wait until the budget renews (`retry_after_s`), or have it raised.
+    """
+
+    code = "budget_exceeded"
 
 
 class Unavailable(GatewayError):

@@ -118,8 +118,8 @@ class Gateway:
             refuse=settings.dependencies.database == "refuse",
         )
         self._router = Router(settings.catalog)
-        self._quota = Quota(ties.limiter, clock)
         self._prices = Prices(clock)
+        self._quota = Quota(ties.limiter, self._prices, clock)
         self.app = self._front()
 
     def adopt(self, settings: Settings) -> None:

@@ -15,7 +15,8 @@ from tristar.limits.usage import Refusal
 KEY = Subject("key:a", "key", Allowance(requests_per_minute=300, max_concurrent=12))
 LLM = Subject("llm:b", "llm", Allowance(tokens_per_minute=6000))
 BUSY = Subject("key:busy", "key", Allowance(requests_per_minute=200))
-ESTIMATE, ACTUAL = Amount(20), Amount(32)
+PAYER = Subject("key:payer", "key", Allowance(max_concurrent=12, budget_month_microusd=20_000))
+ESTIMATE, ACTUAL = Amount(20, 200), Amount(32, 320)
 CALLERS = 6
 
 
@@ -49,12 +50,21 @@ async def main(url: str, seconds: float) -> None:
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)
     until = time.monotonic() + seconds
-    busy, *others = await asyncio.gather(
-        call(limiter, (BUSY,), until), *(call(limiter, (KEY, LLM), until) for _ in range(CALLERS))
+    busy, paid, *others = await asyncio.gather(
+        call(limiter, (BUSY,), until),
+        call(limiter, (PAYER,), until),
+        *(call(limiter, (KEY, LLM), until) for _ in range(CALLERS)),
     )
     await limiter.close()
     sys.stdout.write(
-        json.dumps({"calls": [one for some in others for one in some], "busy": len(busy), "turns": turns})
+        json.dumps(
+            {
+                "calls": [one for some in others for one in some],
+                "busy": len(busy),
+                "paid": len(paid),
+                "turns": turns,
+            }
+        )
     )
 
 

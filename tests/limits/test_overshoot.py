@@ -22,8 +22,8 @@ def url(request: pytest.FixtureRequest, redis_server: servers.Server, redis_clus
 Calls = list[tuple[float, float]]
 
 
-def run(url: str) -> tuple[Calls, int, float]:
-    """What all replicas were admitted: calls of the one key in order, number of the other's; and seconds."""
+def run(url: str) -> tuple[Calls, int, int, float]:
+    """What all replicas were admitted: calls of one key in order, number of the two others'; and seconds."""
     command = [sys.executable, str(Path(replica.__file__)), url, str(SECONDS)]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -47,7 +47,8 @@ def run(url: str) -> tuple[Calls, int, float]:
     assert [result["turns"] for result in results] == [[]] * REPLICAS
     assert all(result["calls"] for result in results)
     calls = sorted(tuple(one) for result in results for one in result["calls"])
-    return calls, sum(result["busy"] for result in results), time.monotonic() - started
+    busy, paid = (sum(result[name] for result in results) for name in ("busy", "paid"))
+    return calls, busy, paid, time.monotonic() - started
 
 
 def most_at_a_time(calls: Calls) -> int:
@@ -60,8 +61,8 @@ def most_at_a_time(calls: Calls) -> int:
 
 
 def test_eight_processes_stay_within_the_stated_bound(url: str) -> None:
-    """Requests and leases exactly; tokens by no more than the calls in progress took above estimate."""
-    calls, busy, elapsed_s = run(url)
+    """Requests and leases exactly; tokens and money by no more than calls in progress took above estimate."""
+    calls, busy, paid, elapsed_s = run(url)
 
     requests, leases = replica.BUSY.allowance.requests_per_minute, replica.KEY.allowance.max_concurrent
     tokens = replica.LLM.allowance.tokens_per_minute
@@ -75,3 +76,11 @@ def test_eight_processes_stay_within_the_stated_bound(url: str) -> None:
     assert most_at_a_time(calls) <= leases
     assert taken <= tokens * (1 + refill) + excess
     assert taken > tokens - replica.ESTIMATE.tokens  # the limit was reached: the bound was put to the test
+
+    budget = replica.PAYER.allowance.budget_month_microusd
+    assert budget is not None
+    assert replica.ACTUAL.cost_microusd is not None
+    assert replica.ESTIMATE.cost_microusd is not None
+    above = replica.ACTUAL.cost_microusd - replica.ESTIMATE.cost_microusd
+    assert paid * replica.ACTUAL.cost_microusd <= budget + REPLICAS * above  # each calls once at a time
+    assert paid * replica.ACTUAL.cost_microusd > budget - replica.ESTIMATE.cost_microusd

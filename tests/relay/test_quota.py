@@ -12,8 +12,10 @@ from tristar.limits.limiter import NOT_MADE
 from tristar.limits.local import LocalLimiter
 from tristar.limits.usage import Refusal
 from tristar.providers.openai import ChatCall, parse_chat
-from tristar.relay.quota import OUTPUT_GUESS_TOKENS, UNLIMITED, Quota, Share, estimate, spent
+from tristar.relay.quota import OUTPUT_GUESS_TOKENS, UNLIMITED, Quota, Share, cost_microusd, estimate, spent
 from tristar.routing.catalog import Llm, Provider
+from tristar.routing.price import price_of
+from tristar.routing.prices import Prices
 
 PROVIDER = Provider("p", "openai", "http://x")
 
@@ -25,6 +27,7 @@ def call(**fields: object) -> ChatCall:
 
 
 PROMPT = len(call().prompt) // 4
+PROMPT_UP = -(-len(call().prompt) // 4)
 
 
 def subject(**limits: int) -> Subject:
@@ -74,7 +77,7 @@ def test_only_what_was_sent_is_charged() -> None:
 
 def test_subjects_are_made_once_for_a_key_and_an_llm() -> None:
     """And made anew when they are others; nothing limits most of them."""
-    quota = Quota(LocalLimiter(ManualClock()), ManualClock())
+    quota = Quota(LocalLimiter(ManualClock()), Prices(ManualClock()), ManualClock())
     key = Actor("key_1", "ci", frozenset(), limits=Limits(requests_per_minute=10**12, allow_unpriced=True))
     changed = Actor("key_1", "ci", frozenset(), limits=Limits(requests_per_minute=5))
     llm = Llm("fast", PROVIDER, "m", max_concurrent=3)
@@ -92,10 +95,50 @@ def test_subjects_are_made_once_for_a_key_and_an_llm() -> None:
     assert quota.of_llm(llm) is not before
 
 
+@pytest.mark.parametrize(
+    ("fields", "microusd"),
+    [({"max_tokens": 50}, 2 * PROMPT_UP + 500), ({}, 2 * PROMPT_UP + 10 * OUTPUT_GUESS_TOKENS)],
+)
+def test_the_dearest_of_the_route_is_reserved_of_a_budget(fields: dict[str, object], microusd: int) -> None:
+    """A fallback may not spend what the first llm had no need of; nothing known is not nothing."""
+    prices = [price_of(1, 1), price_of(2, 10)]
+
+    assert cost_microusd(call(**fields), prices) == microusd
+    assert cost_microusd(call(**fields), []) is None
+
+
+def test_a_fraction_of_a_millionth_is_charged_as_a_whole_one() -> None:
+    """So that no budget is passed by rounding; the sum is rounded, not each attempt."""
+    attempts = [Attempt("a", "p", "m", 0.0, tokens_input=1, cost_nanousd=400) for _ in range(3)]
+
+    assert spent(attempts, priced=True) == Amount(3, 2)
+    assert spent(attempts) == Amount(3)
+
+
+async def test_a_budget_takes_only_llms_of_a_known_price() -> None:
+    """Unless the key allows others, or there is none: then the reservation is refused."""
+    clock = ManualClock()
+    quota = Quota(LocalLimiter(clock), Prices(clock), clock)
+    private = Provider("p", "openai", "http://127.0.0.1:1/v1")
+    priced, unpriced = Llm("a", private, "m", price=price_of(1, 1)), Llm("b", private, "m")
+    strict, lenient = (
+        Actor("key_1", "ci", frozenset(), limits=Limits(budget_day_microusd=5, allow_unpriced=allow))
+        for allow in (False, True)
+    )
+
+    assert await quota.affordable([unpriced, priced], strict) == [priced]
+    assert await quota.affordable([unpriced, priced], lenient) == [unpriced, priced]
+    assert await quota.affordable([unpriced], strict) == [unpriced]
+    assert await quota.affordable([unpriced], ANONYMOUS) == [unpriced]
+    refused = await quota.draw(quota.of_key(strict), call(), [], clock.monotonic() + 10, [unpriced])
+    assert isinstance(refused, Refusal)
+    assert refused.limit == "unpriced"
+
+
 async def test_a_share_pays_for_the_attempts_made_since() -> None:
     """Not for those of the llm before it; and once."""
     clock = ManualClock()
-    quota = Quota(LocalLimiter(clock), clock)
+    quota = Quota(LocalLimiter(clock), Prices(clock), clock)
     subjects = [subject(tokens_per_minute=1000)]
     attempts = [Attempt("a", "p", "m", 0.0, tokens_input=900)]
     share = await quota.draw(subjects, call(max_tokens=0), attempts, clock.monotonic() + 10)
@@ -114,7 +157,7 @@ async def test_a_share_pays_for_the_attempts_made_since() -> None:
 async def test_a_share_of_a_request_that_was_never_sent_is_given_back() -> None:
     """So often as one likes."""
     clock = ManualClock()
-    quota = Quota(LocalLimiter(clock), clock)
+    quota = Quota(LocalLimiter(clock), Prices(clock), clock)
     for _ in range(3):
         share = await quota.draw([subject(requests_per_minute=1)], call(), [], clock.monotonic() + 10)
         assert isinstance(share, Share)

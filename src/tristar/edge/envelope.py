@@ -8,6 +8,9 @@ from tristar.errors import GatewayError, LimitExceeded, MethodNotAllowed, Upstre
 
 Headers = list[tuple[bytes, bytes]]
 
+PATIENCE_S = 60.0
+"""A budget that renews tomorrow is nothing to wait for within a call."""
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -28,7 +31,7 @@ def headers_of(error: GatewayError) -> Headers:
         headers.append((b"allow", error.allow.encode()))
     if isinstance(error, LimitExceeded):
         headers += error.headers
-        if error.retry_after_s is None:
+        if error.retry_after_s is None or error.retry_after_s > PATIENCE_S:
             headers.append((b"x-should-retry", b"false"))  # OpenAI's SDKs ask this before they retry
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

@@ -1,12 +1,14 @@
 """The protocol of every limiter: reserve before the call, settle after it."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
-from tristar.errors import GatewayError, LimitExceeded, Unpriced
+from tristar.errors import BudgetExceeded, GatewayError, LimitExceeded, Unpriced
 from tristar.limits.allowance import Amount, Limit, Subject
+from tristar.limits.calendar import DAY_S
 from tristar.limits.headers import rate_limit_headers
-from tristar.limits.usage import Refusal, Standings
+from tristar.limits.usage import IN_PROGRESS_RETRY_S, Refusal, Standings
 
 NOTHING = Amount(0, 0)
 NOT_MADE = Amount(0, 0, made=False)
@@ -99,8 +101,11 @@ _TOLD: dict[Limit, str] = {
 _WHOSE = {"key": "This key", "llm": "This model", "key_llm": "This key with this model"}
 
 
-def limit_exceeded(refused: Refusal) -> GatewayError:
-    """The error that a client sees: `LimitExceeded` or `Unpriced`. It names no key, but the limit."""
+def limit_exceeded(refused: Refusal, time_s: float = 0.0) -> GatewayError:
+    """The error that a client sees: `LimitExceeded`, `BudgetExceeded` or `Unpriced`.
+
+    It names no key, but the limit. `time_s` is the Unix time of the request: a budget says when it renews.
+    """
     whose = _WHOSE[refused.subject.scope]
     if refused.limit == "unpriced":
         return Unpriced(
@@ -109,14 +114,25 @@ def limit_exceeded(refused: Refusal) -> GatewayError:
             param="model",
         )
     told = _TOLD[refused.limit].format(limit=_figure(refused))
-    if refused.retry_after_s is None:
+    wait_s = refused.retry_after_s
+    headers = rate_limit_headers(refused.standings)
+    if wait_s is None:
         message = f"{whose} is limited to {told}, and this request alone exceeds that. Send a smaller one."
     else:
-        wait_s = max(refused.retry_after_s, 0.001)
-        message = f"{whose} has reached its limit of {told}. Try again in {wait_s:.3g} s."
-    return LimitExceeded(
-        message, retry_after_s=refused.retry_after_s, headers=rate_limit_headers(refused.standings)
-    )
+        message = f"{whose} has reached its limit of {told}. Try again in {max(wait_s, 0.001):.3g} s."
+    if refused.limit not in {"budget_day", "budget_month"}:
+        return LimitExceeded(message, retry_after_s=wait_s, headers=headers)
+    if wait_s is not None and wait_s > IN_PROGRESS_RETRY_S:
+        message = f"{whose} has spent its budget of {told}. It renews at {_renewal(time_s + wait_s)}."
+    elif wait_s is not None:
+        message = f"What is left of the budget of {told} is reserved by requests in progress. Try again."
+    return BudgetExceeded(message, retry_after_s=wait_s, headers=headers)
+
+
+def _renewal(time_s: float) -> str:
+    """The midnight, UTC, that is nearest to this Unix time: periods begin at one."""
+    midnight = datetime.fromtimestamp(round(time_s / DAY_S) * DAY_S, UTC)
+    return midnight.isoformat().replace("+00:00", "Z")
 
 
 def _figure(refused: Refusal) -> str:

@@ -173,6 +173,14 @@ class LocalLimiter:
             if one.month == account.month:
                 account.spent_month = max(account.spent_month, one.spent_month)
 
+    def spend(self, name: str, microusd: int) -> None:
+        """Take note of what was spent elsewhere, in a store that may go away."""
+        now_ms = self._now_ms()
+        account = self._accounts.setdefault(name, _Account(now_ms))
+        account.reach(now_ms, self._periods)
+        account.spent_day += microusd
+        account.spent_month += microusd
+
     def _now_ms(self) -> int:
         self._periods.reach(self._clock.time())
         return int(self._clock.monotonic() * 1000)

@@ -11,6 +11,8 @@ from tristar.limits.limiter import FREE, NOT_MADE, Limiter, Reservation, limit_e
 from tristar.limits.usage import Refusal, Standings
 from tristar.providers.openai import BYTES_PER_TOKEN, Call
 from tristar.routing.catalog import Llm
+from tristar.routing.price import Price
+from tristar.routing.prices import Prices
 
 LEASE_MARGIN_S = 5.0
 """A lease outlives the request's deadline by this, so that a late end still finds it."""
@@ -41,7 +43,9 @@ class Share:
         """Charge the tokens of the attempts since; nothing at all if there are none. Again: no effect."""
         if self._limiter is None or self._reservation.settled:
             return
-        self._limiter.settle(self._reservation, spent(self._attempts[self._first :]))
+        attempts = self._attempts[self._first :]
+        priced = any(subject.allowance.has_budget for subject in self._reservation.subjects)
+        self._limiter.settle(self._reservation, spent(attempts, priced=priced))
 
 
 UNLIMITED = Share(None, FREE, [])
@@ -51,8 +55,9 @@ UNLIMITED = Share(None, FREE, [])
 class Quota:
     """Draws shares. Subjects are kept per key and per llm, as long as these are the same objects."""
 
-    def __init__(self, limiter: Limiter, clock: Clock) -> None:
+    def __init__(self, limiter: Limiter, prices: Prices, clock: Clock) -> None:
         self._limiter = limiter
+        self._prices = prices
         self._clock = clock
         self._keys: dict[str, tuple[Actor, Sequence[Subject]]] = {}
         self._llms: dict[str, tuple[Llm, Sequence[Subject]]] = {}
@@ -86,15 +91,39 @@ class Quota:
         """The configuration was reloaded."""
         self._llms.clear()
 
+    async def affordable(self, route: Sequence[Llm], actor: Actor) -> Sequence[Llm]:
+        """Of these the llms that a budget can count: those of a known price.
+
+        All of them where the key has no budget, or allows others; and where none has a price: then
+        `draw` refuses.
+        """
+        limits = actor.limits
+        if limits.budget_day_microusd is None and limits.budget_month_microusd is None:
+            return route
+        await self._prices.learn_all(route)
+        if limits.allow_unpriced:
+            return route
+        return [llm for llm in route if self._prices.now(llm) is not None] or route
+
     async def draw(
-        self, subjects: Sequence[Subject], call: Call, attempts: list[Attempt], deadline: float
+        self,
+        subjects: Sequence[Subject],
+        call: Call,
+        attempts: list[Attempt],
+        deadline: float,
+        route: Sequence[Llm] = (),
     ) -> Share | Refusal:
         """Reserve one request on all of these; `deadline` is when, at the latest, it ends (monotonic).
+
+        Under a budget it reserves what the dearest llm of the route would cost.
 
         Raises:
             Unavailable: the limits cannot be known.
         """
         need = estimate(call, subjects)
+        if any(subject.allowance.has_budget for subject in subjects):
+            prices = [price for llm in route if (price := self._prices.now(llm)) is not None]
+            need = Amount(need.tokens, cost_microusd(call, prices))
         lease_s = max(0.0, deadline - self._clock.monotonic()) + LEASE_MARGIN_S
         drawn = self._limiter.reserve_now(subjects, need, lease_s)
         if drawn is None:
@@ -104,9 +133,10 @@ class Quota:
 
 def refuse(exchange: Exchange, refused: Refusal) -> GatewayError:
     """Note in the exchange whose limit refused it; the error to raise."""
-    exchange.rejected_by, exchange.rejected_scope = "gateway", refused.subject.scope
+    budget = refused.limit in {"budget_day", "budget_month"}
+    exchange.rejected_by, exchange.rejected_scope = "gateway", "budget" if budget else refused.subject.scope
     exchange.details = {"limit": refused.limit, **(exchange.details or {})}
-    return limit_exceeded(refused)
+    return limit_exceeded(refused, exchange.started_at)
 
 
 def estimate(call: Call, subjects: Sequence[Subject]) -> Amount:
@@ -126,11 +156,32 @@ def estimate(call: Call, subjects: Sequence[Subject]) -> Amount:
     return Amount(max(prompt, guess))
 
 
-def spent(attempts: Sequence[Attempt]) -> Amount:
-    """What these attempts took."""
+def cost_microusd(call: Call, prices: Sequence[Price]) -> int | None:
+    """What to reserve of a budget: the call at the dearest of these prices; None if there is none.
+
+    The answer counts at the length that the client allows, else at the usual guess. A fraction counts as a whole.
+    """
+    if not prices:
+        return None
+    prompt = -(-len(call.prompt) // BYTES_PER_TOKEN)
+    asked = call.output_limit
+    answer = OUTPUT_GUESS_TOKENS if asked is None else min(asked, MOST)
+    dearest = max(price.cost_nanousd(prompt, answer) for price in prices)
+    return min(_microusd(dearest), MOST_MICROUSD)
+
+
+def spent(attempts: Sequence[Attempt], *, priced: bool = False) -> Amount:
+    """What these attempts took; its cost only where it is asked for."""
     if not attempts:
         return NOT_MADE
-    return Amount(sum(attempt.tokens_input + attempt.tokens_output for attempt in attempts))
+    tokens = sum(attempt.tokens_input + attempt.tokens_output for attempt in attempts)
+    if not priced:
+        return Amount(tokens)
+    return Amount(tokens, _microusd(sum(attempt.cost_nanousd for attempt in attempts)))
+
+
+def _microusd(nanousd: int) -> int:
+    return -(-nanousd // 1000)
 
 
 def _allowance_of_key(limits: Limits) -> Allowance:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The revision that this code works with; a test holds it equal to the newest migration."""
 
 metadata = MetaData(
@@ -149,3 +149,14 @@ memory_votes = Table(
     Column("voted_at", BigInteger, nullable=False),
 )
 """Who confirmed or contradicted which content: once per llm, content and kind of vote."""
+
+spendings = Table(
+    "spendings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("day", BigInteger, nullable=False),
+    Column("spent_day", BigInteger, nullable=False),
+    Column("month", BigInteger, nullable=False),
+    Column("spent_month", BigInteger, nullable=False),
+)
+"""What holders of budgets have spent in their latest day and month, UTC; see `limits.calendar`."""
