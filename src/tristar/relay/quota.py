@@ -159,7 +159,7 @@ def estimate(call: Call, subjects: Sequence[Subject]) -> Amount:
 def cost_microusd(call: Call, prices: Sequence[Price]) -> int | None:
     """What to reserve of a budget: the call at the dearest of these prices; None if there is none.
 
-    The answer counts at the length that the client allows, else at the usual guess. A fraction counts as a whole.
+    The answer counts at the length that the client allows, else at the usual guess.
     """
     if not prices:
         return None

@@ -10,7 +10,7 @@ from tristar.storage.engine import Database
 from tristar.storage.schema import spendings
 
 Spent = tuple[str, int, int, int, int]
-"""Whose, day (since the Unix epoch), millionths of a dollar in it, month (since January of year 0), the same."""
+"""Whose, day (since the epoch), millionths of a dollar in it, month (since January of year 0), the same."""
 
 
 class SpendingBook:
