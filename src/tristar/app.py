@@ -283,7 +283,10 @@ class Host:
 
     def _audit_readings(self) -> AuditReadings:
         return AuditReadings(
-            self._writer.health().queued, self._outlets.readings(), self._outlets.anchor_readings()
+            self._writer.health().queued,
+            self._outlets.readings(),
+            self._outlets.anchor_readings(),
+            verify_ok=self.hub.verified,
         )
 
     def _count_active(self) -> int:

@@ -183,7 +183,7 @@ class Gateway:
                 health.router(self._dependencies, lambda: self.draining),
                 models.router(lambda: router.catalog, int(self._clock.time())),
                 admin.router(ties.orders, ties.ledger),
-                audit.router(settings.audit.dir, settings.data_dir, ties.ledger),
+                audit.router(settings.audit.dir, settings.data_dir, ties.ledger, ties.orders),
                 rest.router(desk),
                 mcp.router(self._assistant),
                 keys.router(self._keys, ties.ledger),

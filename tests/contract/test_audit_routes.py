@@ -151,6 +151,7 @@ def test_verification_is_answered_followed_and_recorded(served: Gateway) -> None
 
     assert whole.json()["ok"], whole.text
     assert whole.json()["faults"] == []
+    assert served.scrape().value("ailinux_audit_verify_ok") == 1
     assert told[-1]["report"]["ok"]
     assert all(line["progress"]["done"] <= line["progress"]["total"] for line in told[:-1])
     assert [record.details["ok"] for record in verified] == [True, True]

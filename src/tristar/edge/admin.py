@@ -34,8 +34,8 @@ class Orders(Protocol):
         """Every breaker."""
         ...
 
-    async def order(self, name: str, llm_id: str = "") -> None:
-        """Carry out `reload`, `force_open` or `reset`."""
+    async def order(self, name: str, subject: str = "") -> None:
+        """Carry out `reload`; `force_open` or `reset` of an llm; or note what was `verified`."""
         ...
 
 

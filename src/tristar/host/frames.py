@@ -60,11 +60,11 @@ class Scrape(msgspec.Struct, array_like=True, tag=4):
 
 
 class Order(msgspec.Struct, array_like=True, tag=5):
-    """An operator's order to the hub, answered by `Done`: `reload`, `force_open` or `reset`."""
+    """An operator's order to the hub, answered by `Done`; see `host.orders` for names and subjects."""
 
     n: int
     name: str
-    llm_id: str = ""
+    subject: str = ""
 
 
 class Flying(msgspec.Struct, array_like=True, tag=6):

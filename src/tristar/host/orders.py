@@ -38,21 +38,24 @@ class HubOrders:
             for llm_id, state in board.states().items()
         ]
 
-    async def order(self, name: str, llm_id: str = "") -> None:
-        """Carry out `reload`, `force_open` or `reset`.
+    async def order(self, name: str, subject: str = "") -> None:
+        """Carry out `reload`; `force_open` or `reset` of an llm; or note what was `verified`: `ok` or not.
 
         Raises:
             NotFound: no breaker of that name.
             BadRequest: the configuration has faults; nothing was changed.
         """
-        check(name, await self.carry_out(name, llm_id))
+        check(name, await self.carry_out(name, subject))
 
-    async def carry_out(self, name: str, llm_id: str) -> list[str]:
+    async def carry_out(self, name: str, subject: str) -> list[str]:
         """As `order`, with the problems as its answer."""
         if name == "reload":
             return await self._reload()
-        if not self._hub.board.override(llm_id, forced=name == "force_open"):
-            return [f"there is no breaker for {llm_id[:200]!r}"]
+        if name == "verified":
+            self._hub.verified = subject == "ok"
+            return []
+        if not self._hub.board.override(subject, forced=name == "force_open"):
+            return [f"there is no breaker for {subject[:200]!r}"]
         return []
 
 
@@ -75,9 +78,9 @@ class LinkOrders:
             views.append(BreakerView(llm_id, state, wait_s))
         return views
 
-    async def order(self, name: str, llm_id: str = "") -> None:
+    async def order(self, name: str, subject: str = "") -> None:
         """See `HubOrders.order`."""
-        answer: FromHub = await self._link.ask(lambda n: Order(n, name, llm_id))
+        answer: FromHub = await self._link.ask(lambda n: Order(n, name, subject))
         check(name, answer.problems if isinstance(answer, Done) else [])
 
 

@@ -126,7 +126,7 @@ class Port:
         task.add_done_callback(self._tasks.discard)
 
     async def _obey(self, link: "WorkerLink", order: Order) -> None:
-        link.send(Done(order.n, await self.carry_out(order.name, order.llm_id)))
+        link.send(Done(order.n, await self.carry_out(order.name, order.subject)))
 
     def adopt(self, settings: bytes) -> None:
         """Hand every worker a new configuration, and breakers as they are under it."""

@@ -16,6 +16,7 @@ from tristar.audit.retention import Hold, hold, list_holds, release_hold
 from tristar.audit.signing import PUBLIC_FILE, VerifierKey
 from tristar.auth.actor import Actor
 from tristar.edge.access import Events, exchange, refusals, requires
+from tristar.edge.admin import Orders
 from tristar.edge.audit import streams
 from tristar.edge.audit.models import (
     Form,
@@ -49,11 +50,11 @@ _SHOWN_FAULTS = 20
 T = TypeVar("T")
 
 
-def router(directory: Path, data_dir: Path, events: Events) -> APIRouter:
+def router(directory: Path, data_dir: Path, events: Events, orders: Orders) -> APIRouter:
     """The routes of the log in this directory. The front has authenticated the caller before they are
     reached."""
     routes = APIRouter(prefix="/admin/audit", tags=["audit"])
-    handlers = AuditRoutes(directory, data_dir, events)
+    handlers = AuditRoutes(directory, data_dir, events, orders)
     add = routes.add_api_route
     add("", handlers.listed, methods=["GET"], response_model=RecordPage, responses=refusals())
     add("/query", handlers.asked, methods=["POST"], response_model=SqlAnswer, responses=refusals())
@@ -87,10 +88,11 @@ def router(directory: Path, data_dir: Path, events: Events) -> APIRouter:
 class AuditRoutes:
     """The handlers. What reads the log is done by clerks, whichever process answers."""
 
-    def __init__(self, directory: Path, data_dir: Path, events: Events) -> None:
+    def __init__(self, directory: Path, data_dir: Path, events: Events, orders: Orders) -> None:
         self._directory = directory
         self._data_dir = data_dir
         self._events = events
+        self._orders = orders
         self._bureau = Bureau(directory)
 
     async def listed(self, wanted: Annotated[Wanted, Query()], _: Reader, story: Story) -> Response:
@@ -172,23 +174,25 @@ class AuditRoutes:
         key = await asyncio.to_thread(self._public_key)
         watched = streams.Watched(lambda told: self._bureau.verify(key, how.expect_checkpoint, told))
         if not how.progress:
-            return _answer(await self._judged(watched, story))
+            return _answer(await self._judged(watched, how, story))
         await _read(watched.begun())
 
         async def body() -> AsyncIterator[bytes]:
             async for done, total in watched.progress():
                 yield _line({"progress": {"done": done, "total": total}})
-            yield _line({"report": await self._judged(watched, story)})
+            yield _line({"report": await self._judged(watched, how, story)})
 
         return Stream(body(), media_type="application/x-ndjson")
 
-    async def _judged(self, watched: "streams.Watched", story: Exchange) -> dict[str, Any]:
+    async def _judged(self, watched: "streams.Watched", how: Verification, story: Exchange) -> dict[str, Any]:
         report = await _read(watched.result())
         details = {name: report[name] for name in ("ok", "size", "root", "segments", "read_bytes")}
         details["faults"] = len(report["faults"])
         if report["faults"]:
             details["first_faults"] = report["faults"][:_SHOWN_FAULTS]
         await self._record("audit_verified", details, story, "INFO" if report["ok"] else "CRITICAL")
+        if how.expect_checkpoint is None:  # a caller's own checkpoint says nothing of the log by itself
+            await self._orders.order("verified", "ok" if report["ok"] else "faulty")
         return report
 
     async def proved(
