@@ -154,9 +154,12 @@ def test_a_content_filter_is_final(house: House, lane: Lane, code: int, *, strea
 def test_any_other_4xx_is_the_clients_own(house: House, lane: Lane, code: int, *, stream: bool) -> None:
     """Handed on with status and reason; not retried, not held against the llm."""
     lane.on(Status(code))
-    for _ in range(6):
+    view = look(house.gateway, lane.llm, stream=stream)
+    assert_told(house, lane, view, ["error"])
+    for _ in range(5):
         view = look(house.gateway, lane.llm, stream=stream)
 
+    assert len(lane.calls()) == 6
     assert view.status == code
     assert view.error is not None
     assert view.error["message"] == f"upstream says {code}"
@@ -201,6 +204,7 @@ def test_a_fallback_is_billed_and_the_failure_is_not(house: House, lane: Lane, *
     details = house.gateway.record_of(view.trace_id).details
     scrape = house.gateway.scrape()
 
+    assert_told(house, lane, view, ["error"] * ATTEMPTS)
     assert view.model == lane.spare_model
     assert view.usage is not None
     assert (view.usage["prompt_tokens"], view.usage["completion_tokens"]) == (70, 7)

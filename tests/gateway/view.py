@@ -25,6 +25,7 @@ class View:
     body: bytes = b""
     events: list[dict[str, Any]] = field(default_factory=list)
     text: str = ""
+    vectors: list[list[float]] = field(default_factory=list)
     model: str | None = None
     finish: str | None = None
     usage: dict[str, Any] | None = None
@@ -139,6 +140,18 @@ def _read_events(view: View) -> None:
                 view.finish = choice["finish_reason"] or view.finish
 
 
+def _ask_embeddings(model: str, stream: bool) -> dict[str, object]:
+    assert not stream, "embeddings are never streamed"
+    return {"model": model, "input": ["hi", "ho"], "encoding_format": "float"}
+
+
+def _read_vectors(view: View) -> None:
+    body = json.loads(view.body) if view.body else {}
+    view.error = body.get("error")
+    view.vectors = [each["embedding"] for each in body.get("data", [])]
+    _note(view, body)
+
+
 def _note(view: View, body: dict[str, Any]) -> None:
     view.model = body.get("model") or view.model
     view.usage = body.get("usage") or view.usage
@@ -149,8 +162,9 @@ def _optional(headers: httpx.Headers, name: str) -> str | None:
 
 
 CHAT = Surface("/v1/chat/completions", _ask_chat, _understand)
+EMBEDDINGS = Surface("/v1/embeddings", _ask_embeddings, _read_vectors)
 SURFACES = {"chat": CHAT}
-"""Every surface on which the rows of the fault tables hold; a new one is one line here."""
+"""Every surface of chats, on which all rows of the fault tables hold; a new one is one line here."""
 
 PRESENT: ContextVar[Surface] = ContextVar("surface", default=CHAT)
 """What `look` asks on."""
