@@ -138,7 +138,8 @@ def test_a_killed_workers_open_requests_are_recorded_as_orphaned(
     assert_books_balance(running)
     outcomes = sorted(recorded(running).values())
 
-    assert outcomes == ["orphaned"] * 6
+    assert outcomes == ["orphaned"] * len(upstream.journal.calls)
+    assert len(outcomes) >= 6
     assert not any(view.complete for view in views)
 
 
