@@ -190,9 +190,9 @@ class AuditRoutes:
         details["faults"] = len(report["faults"])
         if report["faults"]:
             details["first_faults"] = report["faults"][:_SHOWN_FAULTS]
-        await self._record("audit_verified", details, story, "INFO" if report["ok"] else "CRITICAL")
         if how.expect_checkpoint is None:  # a caller's own checkpoint says nothing of the log by itself
             await self._orders.order("verified", "ok" if report["ok"] else "faulty")
+        await self._record("audit_verified", details, story, "INFO" if report["ok"] else "CRITICAL")
         return report
 
     async def proved(
