@@ -17,7 +17,7 @@ PRODUCED_IN = {
     "auth_failure": "contract/test_events.py::test_failed_logins_are_recorded_folded_by_address",
     "access_denied": "contract/test_events.py::test_a_denied_scope_model_or_route_is_recorded",
     "rate_limited": "contract/test_events.py::test_a_reached_limit_is_recorded_with_its_name",
-    "budget_exceeded": "edge/test_doorman.py::test_a_budget_is_told_from_the_other_limits",
+    "budget_exceeded": "contract/test_budgets.py::test_a_spent_budget_says_when_it_renews",
     "breaker_transition": "contract/test_events.py::test_a_breaker_that_opens_is_recorded_once",
     "breaker_override": "contract/test_admin.py::test_an_operator_takes_an_llm_out_and_back",
     "key_created": "contract/test_events.py::test_keys_made_and_revoked_are_recorded_with_who_did_it",

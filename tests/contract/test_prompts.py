@@ -194,6 +194,11 @@ def test_no_canary_reaches_any_file_log_metric_or_export(gateway: StartGateway, 
     running = gateway(toml=toml, env=ENV | {"UPSTREAM_KEY": CREDENTIAL})
     plant(running, [f"{policy}-{name}" for policy in ("metadata", "full") for name in names])
     metrics = running.request("GET", "/metrics").text
+    forms = ("jsonl", "ecs", "ocsf", "cef", "leef", "syslog")
+    exports = [
+        running.request("GET", f"/admin/audit/export?format={form}&compress=none", headers=ADMIN)
+        for form in forms
+    ]
 
     written = b"".join(everything_written(running.folder))
     running.stop()
@@ -202,6 +207,8 @@ def test_no_canary_reaches_any_file_log_metric_or_export(gateway: StartGateway, 
     assert b"angry" in written, "the search reads what was written"
     assert b"canary" not in written
     assert "canary" not in metrics
+    assert [(each.status_code, b"llm_call" in each.content) for each in exports] == [(200, True)] * len(forms)
+    assert not any(b"canary" in each.content for each in exports)
 
 
 def complaint(message: str) -> bytes:
