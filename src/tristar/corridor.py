@@ -151,7 +151,13 @@ class Corridor:
     async def _serve(self, call: Call, route: Sequence[Llm], asked: Asked, reply: Reply) -> None:
         exchange = asked.exchange
         errand = Errand(
-            exchange, call, reply.departure, asked.deadline, exchange.started, asked.upstream_headers
+            exchange,
+            call,
+            reply.departure,
+            asked.deadline,
+            exchange.started,
+            asked.upstream_headers,
+            asked.actor,
         )
         subjects = self._quota.of_key(asked.actor)
         key = UNLIMITED

@@ -183,3 +183,59 @@ def _settled_status(running: Gateway, headers: dict[str, str], wanted: int, with
         if status == wanted or time.monotonic() > until:
             return status
         time.sleep(0.05)
+
+
+def test_create_takes_every_limit_that_the_admin_route_takes() -> None:
+    """Under the same names, and shown as it shows them."""
+    limits = {
+        "requests_per_minute": 60,
+        "tokens_per_minute": 9000,
+        "max_concurrent": 4,
+        "budget_usd_per_day": 1.5,
+        "budget_usd_per_month": 20.0,
+    }
+    flags = [part for name, value in limits.items() for part in ("--" + name.replace("_", "-"), str(value))]
+    on_llms = [
+        "--llm-limit",
+        "fast,requests_per_minute=10,budget_usd_per_day=0.5",
+        "--llm-limit",
+        "groq/*,max_concurrent=1",
+    ]
+    made = run(
+        "keys", "create", "--name", "a", "--project", "blue", "--allow-unpriced", *flags, *on_llms, "--json"
+    )
+    listed = run("keys", "list", "--json")
+
+    (key,) = json.loads(listed.stdout)["data"]
+    assert made.exit_code == 0, made.stderr
+    assert {name: key[name] for name in limits} == limits
+    assert (key["projects"], key["allow_unpriced"]) == (["blue"], True)
+    assert key["llm_limits"] == {
+        "fast": {"requests_per_minute": 10, "budget_usd_per_day": 0.5},
+        "groq/*": {"max_concurrent": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--requests-per-minute", "0"), "--requests-per-minute"),
+        (("--tokens-per-minute", "many"), "--tokens-per-minute"),
+        (("--budget-usd-per-day", "nan"), "--budget-usd-per-day"),
+        (("--budget-usd-per-month", "-1"), "--budget-usd-per-month"),
+        (("--llm-limit", "fast"), "at least one limit"),
+        (("--llm-limit", "fast,speed=3"), "limits are requests_per_minute"),
+        (("--llm-limit", "fast,max_concurrent=0"), "fast: max_concurrent"),
+        (("--llm-limit", ",max_concurrent=1"), "name an llm"),
+        (("--llm-limit", "a,max_concurrent=1", "--llm-limit", "a,max_concurrent=2"), "each once"),
+        (("--project", " "), "--project"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_limit_out_of_range_exits_2_and_makes_no_key(flags: tuple[str, ...], named: str) -> None:
+    """The option is named, with what it takes."""
+    result = run("keys", "create", "--name", "a", *flags)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert named in result.stderr
+    assert not AUDIT.exists()

@@ -167,3 +167,18 @@ async def test_a_share_of_a_request_that_was_never_sent_is_given_back() -> None:
 
     assert isinstance(held, Share)
     assert isinstance(beyond, Refusal)
+
+
+def test_a_key_and_an_llm_are_limited_together() -> None:
+    """The llm's own limit and the key's on it are one draw; a provider's open models share theirs."""
+    quota = Quota(LocalLimiter(ManualClock()), Prices(ManualClock()), ManualClock())
+    limits = {"fast": Limits(requests_per_minute=5), "groq/*": Limits(max_concurrent=2)}
+    key = Actor("key_1", "ci", frozenset(), llm_limits=limits)
+    llm = Llm("fast", PROVIDER, "m", max_concurrent=3)
+    of_groq = [quota.of_pair(key, Llm(name, PROVIDER, "m")) for name in ("groq/a", "groq/b")]
+
+    assert [one.name for one in quota.of_pair(key, llm)] == ["llm:fast", "key:key_1+llm:fast"]
+    assert quota.of_pair(key, llm) is quota.of_pair(key, llm)
+    assert quota.of_pair(ANONYMOUS, llm) == quota.of_llm(llm)
+    assert quota.of_pair(key, Llm("slow", PROVIDER, "m")) == ()
+    assert [one.name for one in (*of_groq[0], *of_groq[1])] == ["key:key_1+llm:groq/*"] * 2

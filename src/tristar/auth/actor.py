@@ -1,6 +1,7 @@
 """The caller of a request, as authentication found it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tristar.auth.scopes import ALL_SCOPES, Scope
 from tristar.exchange import PromptPolicy
@@ -31,7 +32,8 @@ class Actor:
     """One key, or nobody in particular; shared between requests and never changed.
 
     `key_id` is `anonymous`, `bootstrap` or the key's id. `llms` and `projects` of None mean all;
-    an llm may also be named as `provider/*`. `prompt_policy` of None leaves it to the llms.
+    an llm may also be named as `provider/*`, also in `llm_limits`: what limits the key on single llms
+    beside `limits`. `prompt_policy` of None leaves it to the llms.
     """
 
     key_id: str
@@ -41,6 +43,7 @@ class Actor:
     projects: frozenset[str] | None = None
     limits: Limits = NO_LIMITS
     prompt_policy: PromptPolicy | None = None
+    llm_limits: Mapping[str, Limits] | None = field(default=None, hash=False)
 
     def allows(self, scope: Scope) -> bool:
         """Whether the actor has this scope, itself or implied."""

@@ -234,5 +234,6 @@ def _known(key: StoredKey) -> _Known:
         None if key.projects is None else frozenset(key.projects),
         NO_LIMITS if key.limits == NO_LIMITS else key.limits,
         key.prompt_policy,
+        key.llm_limits,
     )
     return _Known(actor, key.key_hash, key.revoked_at is not None, key.expires_at)

@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Connection, Row, bindparam, func, insert, or_
 
 from tristar.auth.actor import Limits
 from tristar.auth.scopes import Scope
+from tristar.auth.terms import restored_by_llm, stored_by_llm
 from tristar.clock import Clock
 from tristar.errors import BadRequest, NotFound
 from tristar.exchange import PromptPolicy
@@ -38,6 +39,7 @@ class NewKey:
     limits: Limits = field(default_factory=Limits)
     expires_at: float | None = None
     prompt_policy: PromptPolicy | None = None
+    llm_limits: Mapping[str, Limits] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class StoredKey:
     last_used_at: float | None
     revision: int
     prompt_policy: PromptPolicy | None = None
+    llm_limits: Mapping[str, Limits] | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,7 @@ def _row(new: NewKey, secret: str, created_by: str, now_us: int) -> dict[str, An
         "budget_month_microusd": new.limits.budget_month_microusd,
         "allow_unpriced": new.limits.allow_unpriced,
         "prompt_policy": new.prompt_policy,
+        "llm_limits": stored_by_llm(new.llm_limits),
         "created_at": now_us,
         "created_by": created_by,
         "expires_at": None if new.expires_at is None else _us(new.expires_at),
@@ -244,6 +248,14 @@ def _stored(row: Row[Any]) -> StoredKey:
 
 
 def _stored_from(row: Mapping[Any, Any]) -> StoredKey:
+    limits = Limits(
+        requests_per_minute=row["requests_per_minute"],
+        tokens_per_minute=row["tokens_per_minute"],
+        max_concurrent=row["max_concurrent"],
+        budget_day_microusd=row["budget_day_microusd"],
+        budget_month_microusd=row["budget_month_microusd"],
+        allow_unpriced=row["allow_unpriced"],
+    )
     return StoredKey(
         id=row["id"],
         key_hash=bytes(row["key_hash"]),
@@ -252,14 +264,7 @@ def _stored_from(row: Mapping[Any, Any]) -> StoredKey:
         scopes=tuple(row["scopes"]),
         llms=None if row["llms"] is None else tuple(row["llms"]),
         projects=None if row["projects"] is None else tuple(row["projects"]),
-        limits=Limits(
-            requests_per_minute=row["requests_per_minute"],
-            tokens_per_minute=row["tokens_per_minute"],
-            max_concurrent=row["max_concurrent"],
-            budget_day_microusd=row["budget_day_microusd"],
-            budget_month_microusd=row["budget_month_microusd"],
-            allow_unpriced=row["allow_unpriced"],
-        ),
+        limits=limits,
         created_at=row["created_at"] / 1e6,
         created_by=row["created_by"],
         expires_at=_seconds(row["expires_at"]),
@@ -267,6 +272,7 @@ def _stored_from(row: Mapping[Any, Any]) -> StoredKey:
         last_used_at=_seconds(row["last_used_at"]),
         revision=row["revision"],
         prompt_policy=row["prompt_policy"],
+        llm_limits=restored_by_llm(row["llm_limits"], limits),
     )
 
 

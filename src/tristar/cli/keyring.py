@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from tristar.auth.keys import Keys, MadeKey, NewKey, StoredKey
+from tristar.auth.terms import shown, shown_by_llm
 from tristar.cli.endings import Misused
 from tristar.cli.recording import Recorder, operator, refuse_stranger
 from tristar.cli.terminal import FAILED, fail
@@ -120,6 +121,10 @@ def outline(key: StoredKey) -> dict[str, object]:
         "hint": key.hint,
         "scopes": key.scopes,
         "llms": key.llms,
+        "projects": key.projects,
+        **shown(key.limits),
+        "allow_unpriced": key.limits.allow_unpriced,
+        "llm_limits": shown_by_llm(key.llm_limits),
         "prompt_policy": key.prompt_policy,
         "created_at": moment(key.created_at),
         "created_by": key.created_by,

@@ -7,6 +7,17 @@ import typer
 from tristar.auth.scopes import SCOPES, parse
 from tristar.cli.configuration import ConfigOption, JsonOption, settings_or_refuse
 from tristar.cli.endings import Misused, plain_errors
+from tristar.cli.keylimits import (
+    ConcurrentOption,
+    DayBudgetOption,
+    LlmLimitOption,
+    MonthBudgetOption,
+    RequestsOption,
+    TokensOption,
+    UnpricedOption,
+    limits_by_llm,
+    limits_of,
+)
 from tristar.cli.lines import print_whole, shown
 from tristar.cli.moments import future
 from tristar.cli.recording import Recorder, refuse_stranger
@@ -32,6 +43,17 @@ def create(
         list[str] | None,
         typer.Option("--llm", metavar="L", help="An llm it may use, or provider/*. Repeatable; default all."),
     ] = None,
+    project: Annotated[
+        list[str] | None,
+        typer.Option("--project", metavar="P", help="A memory project it sees. Repeatable; default all."),
+    ] = None,
+    requests_per_minute: RequestsOption = None,
+    tokens_per_minute: TokensOption = None,
+    max_concurrent: ConcurrentOption = None,
+    budget_usd_per_day: DayBudgetOption = None,
+    budget_usd_per_month: MonthBudgetOption = None,
+    allow_unpriced: UnpricedOption = False,
+    llm_limit: LlmLimitOption = None,
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="T", help="When it ends: 90d, or 2027-01-31.")
     ] = None,
@@ -53,10 +75,20 @@ def create(
         from tristar.cli import keyring  # noqa: PLC0415 - the same
 
         ends = future(expires, "--expires", SystemClock())
+        told = {
+            "requests_per_minute": requests_per_minute,
+            "tokens_per_minute": tokens_per_minute,
+            "max_concurrent": max_concurrent,
+            "budget_usd_per_day": budget_usd_per_day,
+            "budget_usd_per_month": budget_usd_per_month,
+        }
         new = NewKey(
             name=_name(name, "--name"),
             scopes=parse(scope or ["chat"]),
             llms=tuple(_name(each, "--llm") for each in llm) if llm else None,
+            projects=tuple(_name(each, "--project") for each in project) if project else None,
+            limits=limits_of(told, allow_unpriced=allow_unpriced),
+            llm_limits=limits_by_llm(llm_limit, allow_unpriced=allow_unpriced),
             expires_at=ends.timestamp() if ends else None,
             prompt_policy=_policy(prompts),
         )

@@ -10,17 +10,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from tristar.auth.actor import Actor, Limits
 from tristar.auth.keys import Keys, NewKey, StoredKey
 from tristar.auth.scopes import Scope, expand, parse
+from tristar.auth.terms import microusd, shown, shown_by_llm
 from tristar.edge.access import Events, exchange, refusals, requires
+from tristar.edge.keylimits import ByLlm, Count, LlmLimits, Usd, limits_by_llm
 from tristar.errors import BadRequest, Forbidden
 from tristar.exchange import Exchange, PromptPolicy
 
-_COUNT_LIMIT = 10**12
-_USD_LIMIT = 10**9
-
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Names = Annotated[list[Name], Field(min_length=1, max_length=1000)]
-Count = Annotated[int, Field(ge=1, le=_COUNT_LIMIT)]
-Usd = Annotated[float, Field(gt=0, le=_USD_LIMIT, allow_inf_nan=False)]
 
 
 class KeyRequest(BaseModel):
@@ -42,6 +39,7 @@ class KeyRequest(BaseModel):
     allow_unpriced: bool = Field(
         default=False, strict=True, description="Under a budget: llms without a price too."
     )
+    llm_limits: ByLlm | None = None
     expires_at: AwareDatetime | None = None
     prompt_policy: PromptPolicy | None = Field(
         default=None,
@@ -64,6 +62,7 @@ class KeyOut(BaseModel):
     budget_usd_per_day: float | None
     budget_usd_per_month: float | None
     allow_unpriced: bool
+    llm_limits: dict[str, LlmLimits] | None
     prompt_policy: PromptPolicy | None
     created_at: datetime
     created_by: str
@@ -156,12 +155,13 @@ def _new_key(body: KeyRequest) -> NewKey:
             requests_per_minute=body.requests_per_minute,
             tokens_per_minute=body.tokens_per_minute,
             max_concurrent=body.max_concurrent,
-            budget_day_microusd=_microusd(body.budget_usd_per_day),
-            budget_month_microusd=_microusd(body.budget_usd_per_month),
+            budget_day_microusd=microusd(body.budget_usd_per_day),
+            budget_month_microusd=microusd(body.budget_usd_per_month),
             allow_unpriced=body.allow_unpriced,
         ),
         expires_at=None if body.expires_at is None else body.expires_at.timestamp(),
         prompt_policy=body.prompt_policy,
+        llm_limits=limits_by_llm(body.llm_limits, allow_unpriced=body.allow_unpriced),
     )
 
 
@@ -177,7 +177,6 @@ def _trail(key: StoredKey) -> dict[str, object]:
 
 
 def _shown(key: StoredKey) -> dict[str, object]:
-    limits = key.limits
     return {
         "id": key.id,
         "name": key.name,
@@ -185,12 +184,9 @@ def _shown(key: StoredKey) -> dict[str, object]:
         "scopes": key.scopes,
         "llms": key.llms,
         "projects": key.projects,
-        "requests_per_minute": limits.requests_per_minute,
-        "tokens_per_minute": limits.tokens_per_minute,
-        "max_concurrent": limits.max_concurrent,
-        "budget_usd_per_day": _usd(limits.budget_day_microusd),
-        "budget_usd_per_month": _usd(limits.budget_month_microusd),
-        "allow_unpriced": limits.allow_unpriced,
+        **shown(key.limits),
+        "allow_unpriced": key.limits.allow_unpriced,
+        "llm_limits": shown_by_llm(key.llm_limits),
         "prompt_policy": key.prompt_policy,
         "created_at": _moment(key.created_at),
         "created_by": key.created_by,
@@ -198,15 +194,6 @@ def _shown(key: StoredKey) -> dict[str, object]:
         "revoked_at": _moment(key.revoked_at),
         "last_used_at": _moment(key.last_used_at),
     }
-
-
-def _microusd(usd: float | None) -> int | None:
-    # At least one millionth: a budget that rounds to nothing would read as none.
-    return None if usd is None else max(1, round(usd * 1e6))
-
-
-def _usd(microusd: int | None) -> float | None:
-    return None if microusd is None else microusd / 1e6
 
 
 def _moment(seconds: float | None) -> str | None:

@@ -15,7 +15,13 @@ OVERHEAD_BOUNDS_S: Final = (
 USUAL_STATUSES: Final = (200, 400, 401, 403, 404, 413, 429, 499, 500, 502, 503, 504)
 AUTH_FAILURES: Final = ("missing", "unknown", "revoked", "expired")
 
-REJECTIONS: Final = (("key", "gateway"), ("budget", "gateway"), ("llm", "gateway"), ("llm", "provider"))
+REJECTIONS: Final = (
+    ("key", "gateway"),
+    ("key_llm", "gateway"),
+    ("budget", "gateway"),
+    ("llm", "gateway"),
+    ("llm", "provider"),
+)
 """Whose limit it was, and who held it."""
 
 _COUNT: Final = "ailinux_request_count"

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from tristar.auth.actor import Actor
 from tristar.clock import Clock
 from tristar.errors import AllTargetsOpen, DeadlineExceeded, UpstreamBroken, UpstreamFailed
 from tristar.exchange import Attempt, AttemptStatus, Exchange, attempt_span_id
@@ -47,6 +48,8 @@ class Errand(msgspec.Struct):
     started: float
     headers: bytes
     """The request's own header lines for the upstream, each ending in CR LF."""
+    actor: Actor
+    """Whose request it is: a key may have limits of its own on each llm."""
     sent: str = ""
     """Text that the client already has from an llm whose stream broke."""
     share: Share = UNLIMITED
@@ -176,7 +179,7 @@ class Relay:
             if permit is None:
                 reason = reason or "breaker_open"
                 continue
-            full = await self._draw(llm, permit, errand) if self._quota.of_llm(llm) else None
+            full = await self._draw(llm, permit, errand)
             if full is not None:
                 reason, refused = reason or "rate_limited", refused or full
                 continue
@@ -206,12 +209,14 @@ class Relay:
 
     async def _draw(self, llm: Llm, permit: int, errand: Errand) -> Refusal | None:
         """Reserve the llm's share, `errand.share`; or why there is none, and the permit is given up."""
-        subjects = self._quota.of_llm(llm)
+        subjects = self._quota.of_pair(errand.actor, llm)
         if not subjects:
             errand.share = UNLIMITED
             return None
         try:
-            drawn = await self._quota.draw(subjects, errand.call, errand.exchange.attempts, errand.deadline)
+            drawn = await self._quota.draw(
+                subjects, errand.call, errand.exchange.attempts, errand.deadline, (llm,)
+            )
         except BaseException:
             self._breakers.abandoned(llm.llm_id, permit)
             raise

@@ -61,6 +61,7 @@ class Quota:
         self._clock = clock
         self._keys: dict[str, tuple[Actor, Sequence[Subject]]] = {}
         self._llms: dict[str, tuple[Llm, Sequence[Subject]]] = {}
+        self._pairs: dict[tuple[str, str], tuple[Actor, Llm, Sequence[Subject]]] = {}
 
     def of_key(self, actor: Actor) -> Sequence[Subject]:
         """What limits a key; empty where nothing does."""
@@ -87,9 +88,24 @@ class Quota:
         self._llms[llm.llm_id] = llm, subjects
         return subjects
 
+    def of_pair(self, actor: Actor, llm: Llm) -> Sequence[Subject]:
+        """What limits an llm, and this key on it: drawn together, all or nothing."""
+        if actor.llm_limits is None:
+            return self.of_llm(llm)
+        pair = actor.key_id, llm.llm_id
+        known = self._pairs.get(pair)
+        if known is not None and known[0] is actor and known[1] is llm:
+            return known[2]
+        if len(self._pairs) >= KNOWN_KEYS:
+            self._pairs.clear()
+        subjects = (*self.of_llm(llm), *limited([_subject_of_pair(actor, llm)]))
+        self._pairs[pair] = actor, llm, subjects
+        return subjects
+
     def forget(self) -> None:
         """The configuration was reloaded."""
         self._llms.clear()
+        self._pairs.clear()
 
     async def affordable(self, route: Sequence[Llm], actor: Actor) -> Sequence[Llm]:
         """Of these the llms that a budget can count: those of a known price.
@@ -193,6 +209,15 @@ def _allowance_of_key(limits: Limits) -> Allowance:
         budget_month_microusd=_at_most(limits.budget_month_microusd, MOST_MICROUSD),
         allow_unpriced=limits.allow_unpriced,
     )
+
+
+def _subject_of_pair(actor: Actor, llm: Llm) -> Subject | None:
+    """The llm's own name wins over its provider's `provider/*`, whose llms count together."""
+    limits = actor.llm_limits or {}
+    for name in (llm.llm_id, llm.llm_id.partition("/")[0] + "/*"):
+        if name in limits:
+            return Subject(f"key:{actor.key_id}+llm:{name}", "key_llm", _allowance_of_key(limits[name]))
+    return None
 
 
 def _at_most(limit: int | None, most: int) -> int | None:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The revision that this code works with; a test holds it equal to the newest migration."""
 
 metadata = MetaData(
@@ -62,6 +62,7 @@ keys = Table(
     Column("budget_month_microusd", BigInteger),
     Column("allow_unpriced", Boolean, nullable=False),
     Column("prompt_policy", Text),
+    Column("llm_limits", JSON(none_as_null=True)),
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("expires_at", BigInteger),
