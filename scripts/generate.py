@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tristar.metrics import rules
 from tristar.metrics.dashboard import build
+from tristar.providers import reference as providers
 from tristar.settings.reference import render
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def generated() -> Mapping[str, str]:
     """Every generated file: its path in the repository, and what it should hold."""
     return {
+        "docs/providers.md": providers.render(),
         "docs/settings.md": render(),
         "grafana/tristar-dashboard.json": build(),
         "prometheus/recording.yml": rules.build(rules.Objectives()),

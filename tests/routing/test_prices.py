@@ -11,7 +11,7 @@ from genai_prices import Usage, calc_price
 
 from tristar.clock import ManualClock
 from tristar.exchange import Attempt
-from tristar.providers.registry import KNOWN
+from tristar.providers.registry import KNOWN, KnownProvider
 from tristar.routing.catalog import Llm, Provider
 from tristar.routing.price import FREE, UNKNOWN, Tariff, Term, price_of
 from tristar.routing.pricelist import look_up
@@ -152,11 +152,13 @@ async def test_a_reloaded_price_holds_for_the_next_request() -> None:
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
-def test_known_providers_are_asked_for_and_local_ones_are_not(known: object) -> None:
-    """Only Ollama's address is private."""
-    provider = Provider(known.name, "openai", known.base_url)  # type: ignore[attr-defined]  # a row of the registry
+def test_known_providers_are_asked_for_and_local_ones_are_not(known: KnownProvider) -> None:
+    """Only an operator's own server has a private address."""
+    provider = Provider(
+        known.name, "openai", known.base_url.replace("{AZURE_OPENAI_ENDPOINT}", "https://a.b")
+    )
 
-    assert is_private(provider) is (provider.name == "ollama")
+    assert is_private(provider) is known.is_server
 
 
 def test_nothing_loads_the_list_before_a_price_is_asked_for() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tristar.errors import Fault, SettingsInvalid
-from tristar.providers.registry import KNOWN
-from tristar.routing.catalog import BreakerPolicy, Catalog
+from tristar.providers.registry import KNOWN, KnownProvider
+from tristar.routing.catalog import BreakerPolicy, Catalog, Provider
 from tristar.settings import load
-from tristar.settings.texts import ollama_url
+from tristar.settings.texts import server_url
 
 PROVIDER = '[providers.p]\nbase_url = "http://127.0.0.1:1/v1"\n'
 
@@ -26,18 +26,87 @@ def faults_of(directory: Path, toml: str, environ: dict[str, str] | None = None)
     return {fault.key: fault for fault in caught.value.faults}
 
 
+def secrets_of(provider: Provider) -> list[str]:
+    """Its keys, in the order in which they are used."""
+    return [key.secret for key in provider.keys]
+
+
 @pytest.mark.parametrize(
-    "known", [row for row in KNOWN if not row.variable_is_address], ids=lambda row: row.name
+    "known", [row for row in KNOWN if not row.is_server and not row.places], ids=lambda row: row.name
 )
-def test_a_key_alone_switches_its_provider_on(tmp_path: Path, known: object) -> None:
+def test_a_key_alone_switches_its_provider_on(tmp_path: Path, known: KnownProvider) -> None:
     """`provider/model` works with no file at all, and echo is gone."""
-    row = next(each for each in KNOWN if each is known)
+    catalog = load({known.variable: "k-123"}, tmp_path).catalog
 
-    catalog = load({row.variable: "k-123"}, tmp_path).catalog
-
-    llm = catalog.find(f"{row.name}/some/model")
-    assert (llm.model, llm.provider.base_url, llm.provider.api_key) == ("some/model", row.base_url, "k-123")
+    llm = catalog.find(f"{known.name}/some/model")
+    assert (llm.model, llm.provider.base_url) == ("some/model", known.base_url)
+    assert (llm.provider.dialect, llm.provider.auth) == (known.dialect, known.auth)
+    assert secrets_of(llm.provider) == ["k-123"]
     assert list(catalog.llms) == []
+
+
+@pytest.mark.parametrize("known", [row for row in KNOWN if row.is_server], ids=lambda row: row.name)
+def test_an_address_alone_switches_a_local_server_on(tmp_path: Path, known: KnownProvider) -> None:
+    """No key is sent to it but its own."""
+    environ = {known.variable: "10.0.0.7", **dict.fromkeys([known.key_variable or "X"], "k-123")}
+    provider = load(environ, tmp_path).catalog.find(f"{known.name}/m").provider
+
+    assert provider.base_url == f"http://10.0.0.7:{known.port}/v1"
+    assert secrets_of(provider) == (["k-123"] if known.key_variable else [])
+
+
+def test_the_address_of_azure_is_made_of_its_variables(tmp_path: Path) -> None:
+    """As its own SDK reads them; the API version may be left out."""
+    environ = {"AZURE_OPENAI_API_KEY": "k-123", "AZURE_OPENAI_ENDPOINT": "https://res.openai.azure.com/"}
+    at = "https://res.openai.azure.com/openai/deployments/{model}?api-version="
+    old, new = (
+        load(environ | version, tmp_path).catalog.find("azure/gpt").provider
+        for version in ({}, {"OPENAI_API_VERSION": "2025-04-01-preview"})
+    )
+
+    assert (old.base_url, new.base_url) == (f"{at}2024-10-21", f"{at}2025-04-01-preview")
+    assert (old.auth, secrets_of(old)) == ("api-key", ["k-123"])
+
+
+def test_a_provider_is_on_when_all_that_its_address_needs_is_there(tmp_path: Path) -> None:
+    """A token that is there for other ends neither stops the start nor ends echo."""
+    token = {"CLOUDFLARE_API_TOKEN": "k-123"}
+    account = token | {"CLOUDFLARE_ACCOUNT_ID": "a1"}
+
+    assert list(load(token, tmp_path).catalog.llms) == ["echo"]
+    assert list(load(account, tmp_path).catalog.open_providers) == ["cloudflare"]
+    assert list(load(account | {"CLOUDFLARE_GATEWAY_ID": "g1"}, tmp_path).catalog.open_providers) == [
+        "cloudflare",
+        "cloudflare-gateway",
+    ]
+
+
+def test_a_table_of_a_provider_whose_address_lacks_a_part_is_refused(tmp_path: Path) -> None:
+    """What the file names must work: the fault says which variable is missing."""
+    toml = '[providers.azure]\napi_key_env = "K"\n[llms.a]\nprovider = "azure"\n'
+    fault = faults_of(tmp_path, toml, {"K": "k-123"})["providers.azure.base_url"]
+
+    assert "AZURE_OPENAI_ENDPOINT" in fault.problem
+
+
+@pytest.mark.parametrize("name", ["AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION"])
+def test_a_bad_part_of_an_address_is_refused_by_its_variable(tmp_path: Path, name: str) -> None:
+    """It never becomes another path or host."""
+    environ = {"AZURE_OPENAI_API_KEY": "k-123", "AZURE_OPENAI_ENDPOINT": "https://h", name: "a/../b c"}
+
+    assert name in faults_of(tmp_path, "", environ)
+
+
+def test_several_keys_may_be_in_one_variable_or_in_several(tmp_path: Path) -> None:
+    """In the order in which they are written, each once."""
+    toml = PROVIDER + 'api_key_env = ["A", "B"]\n[llms.a]\nprovider = "p"\n'
+    file = catalog_of(tmp_path, toml, {"A": "k-1, k-2,", "B": "k-3,k-1"}).find("a").provider
+    (tmp_path / "tristar.toml").unlink()
+    alone = load({"GROQ_API_KEY": "k-1,k-2"}, tmp_path).catalog.find("groq/m").provider
+
+    assert secrets_of(file) == ["k-2", "k-3", "k-1"]
+    assert secrets_of(alone) == ["k-1", "k-2"]
+    assert [key.name for key in alone.keys] == ["GROQ_API_KEY (key 1)", "GROQ_API_KEY (key 2)"]
 
 
 @pytest.mark.parametrize(
@@ -54,11 +123,12 @@ def test_a_key_alone_switches_its_provider_on(tmp_path: Path, known: object) -> 
         ("https://box:8000/ollama/", "https://box:8000/ollama/v1"),
         ("::1", "http://[::1]:11434/v1"),
         ("[::]:8000", "http://[::1]:8000/v1"),
+        ("http://box:8000/v1", "http://box:8000/v1"),
     ],
 )
 def test_ollama_host_is_read_in_every_form_that_ollama_takes(host: str, address: str) -> None:
     """The variable that Ollama's own server and client share works here as it is."""
-    assert ollama_url(host) == address
+    assert server_url(host, 11434) == address
 
 
 def test_the_file_gives_an_llm_its_every_key(tmp_path: Path) -> None:
@@ -99,7 +169,7 @@ def test_the_file_gives_an_llm_its_every_key(tmp_path: Path) -> None:
     assert (fast.prefill, fast.stream_guarantee) == (True, "whole")
     assert (fast.requests_per_minute, fast.tokens_per_minute, fast.max_concurrent) == (60, 1000, 4)
     assert fast.breaker == BreakerPolicy(failures=2, cooldown_s=1.0, max_cooldown_s=2.0)
-    assert (fast.provider.api_key, fast.provider.responses) == ("k-123", True)
+    assert (secrets_of(fast.provider), fast.provider.responses) == (["k-123"], True)
     assert catalog.find("slow").model == "slow"
 
 
@@ -112,7 +182,7 @@ def test_a_provider_without_a_key_variable_sends_no_key(tmp_path: Path) -> None:
     )
 
     provider = catalog.find("a").provider
-    assert (provider.base_url, provider.api_key) == ("http://10.0.0.1/v1", None)
+    assert (provider.base_url, provider.keys) == ("http://10.0.0.1/v1", ())
     assert catalog.find("openai/other").provider == provider
 
 
@@ -168,7 +238,14 @@ def test_a_provider_in_the_file_ends_echo(tmp_path: Path) -> None:
         ("", "llms", "names no llm"),
         ("[providers.q]\nbase_url = 'host/v1'\n", "providers.q.base_url", "URL"),
         ("[providers.q]\nbase_url = 'http://h:x/v1'\n", "providers.q.base_url", "URL"),
-        ("[providers.q]\nbase_url = 'http://h/v1?a=b'\n", "providers.q.base_url", "query"),
+        ("[providers.q]\nbase_url = 'http://h/v1?key=b'\n", "providers.q.base_url", "query"),
+        ("[providers.q]\nbase_url = 'http://h/v1?access_token=b'\n", "providers.q.base_url", "query"),
+        ("[providers.q]\nbase_url = 'http://h/v1#b'\n", "providers.q.base_url", "fragment"),
+        ("[providers.q]\nbase_url = 'http://h/{deployment}'\n", "providers.q.base_url", "{model}"),
+        ("[providers.q]\nauth = 'basic'\n", "providers.q.auth", "x-api-key"),
+        ("[providers.q]\napi_key_env = []\n", "providers.q.api_key_env", "list"),
+        ("[providers.q]\napi_key_env = ['A', 'A']\n", "providers.q.api_key_env", "list"),
+        ("[providers.q]\napi_key_env = ['A', 1]\n", "providers.q.api_key_env", "in quotes"),
         ("[providers.q]\nbase_url = 'http:///v1'\n", "providers.q.base_url", "URL"),
         ("[providers.q]\ndialect = 'xml'\n", "providers.q.dialect", '"openai"'),
         ("[providers.q]\napi_key_env = 'Q_KEY'\n", "providers.q.api_key_env", "not set"),

@@ -224,7 +224,7 @@ def test_no_secret_is_in_the_repr(tmp_path: Path) -> None:
 
     assert SECRET not in repr(settings)
     assert SECRET not in repr(settings.catalog.find("openai/gpt"))
-    assert settings.catalog.find("openai/gpt").provider.api_key == SECRET
+    assert [key.secret for key in settings.catalog.find("openai/gpt").provider.keys] == [SECRET]
 
 
 def test_no_secret_is_in_a_fault(tmp_path: Path) -> None:

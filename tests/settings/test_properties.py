@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tristar.errors import SettingsInvalid
-from tristar.providers.registry import KNOWN
+from tristar.providers.registry import KNOWN, PROVIDER_VARIABLES
 from tristar.settings import load
 from tristar.settings.sinktable import ANCHORS, SINKS
 from tristar.settings.table import SECTIONS, VARIABLES
 
-NAMES = [*(row.name for row in VARIABLES), *(known.variable for known in KNOWN)]
+NAMES = [*(row.name for row in VARIABLES), *sorted(PROVIDER_VARIABLES)]
 KEYS = [row.name for rows in SECTIONS.values() for row in rows] + ["breaker", "x"]
 OUTLET_KEYS = sorted({row.name for types in (SINKS, ANCHORS) for rows in types.values() for row in rows})
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
@@ -86,7 +86,8 @@ def test_any_bytes_give_settings_or_faults(data: bytes) -> None:
 )
 def test_a_refused_secret_is_never_quoted(name: str, secret: str, spoiler: str) -> None:
     """Keys, and URLs that may carry a password, are in no message."""
-    public = {row.name for row in VARIABLES if not row.secret} | {"OLLAMA_HOST"}
+    addresses = {name for row in KNOWN for name in (*row.places, *([row.variable] if row.is_server else []))}
+    public = {row.name for row in VARIABLES if not row.secret} | addresses
     refusal = load_or_refuse({name: f"{secret}{spoiler}{secret}"}) if name not in public else None
 
     assert refusal is None or secret not in str(refusal)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from tristar.providers.registry import KNOWN
+from tristar.providers.registry import PROVIDER_VARIABLES
 from tristar.routing.catalog import BreakerPolicy, Llm, Provider
 from tristar.settings import Audit, Auth, Metrics, Server, load
 from tristar.settings.model import Dependencies, Logs, PriceTable, Slo
@@ -47,7 +47,7 @@ def test_the_env_template_lists_every_variable_and_changes_nothing(tmp_path: Pat
     (tmp_path / ".env").write_bytes((ROOT / ".env.example").read_bytes())
     settings = load({}, tmp_path)
 
-    assert set(listed) == {row.name for row in VARIABLES} | {known.variable for known in KNOWN}
+    assert set(listed) == {row.name for row in VARIABLES} | PROVIDER_VARIABLES
     assert (settings.audit, settings.data_dir) == (defaults.audit, defaults.data_dir)
     assert list(settings.catalog.llms) == ["echo"]
 

@@ -331,7 +331,8 @@ class Relay:
         return stream
 
     async def _send(self, llm: Llm, attempt: Attempt, errand: Errand, limit: float) -> Response:
-        upstream, head = self._upstreams.at(llm.provider, errand.call.path)
+        key = llm.provider.keys[0] if llm.provider.keys else None
+        upstream, head = self._upstreams.at(llm.provider, errand.call.path, llm.model, key)
         body = errand.call.body_for(llm.model, errand.prefill)
         response = await upstream.send(
             head + _headers(errand), body, errand.departure, limit, fresh=errand.fresh

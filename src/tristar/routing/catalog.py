@@ -1,7 +1,9 @@
 """The llms and providers that are configured; read-only once built, replaced whole on reload."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from tristar.errors import ModelNotFound
@@ -9,6 +11,7 @@ from tristar.exchange import PromptPolicy
 from tristar.routing.price import Price
 
 Dialect = Literal["openai", "anthropic", "gemini", "echo"]
+AuthScheme = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "cf-aig-authorization", "query-key"]
 StreamGuarantee = Literal["live", "whole"]
 
 
@@ -27,13 +30,30 @@ class BreakerPolicy:
 
 
 @dataclass(frozen=True)
+class ApiKey:
+    """One of the operator's keys at a provider. `secret` stays out of `repr`; `name` is for people."""
+
+    secret: str = field(repr=False)
+    name: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells two keys apart without giving either away."""
+        return hashlib.sha256(self.secret.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
 class Provider:
-    """One upstream service. `api_key` stays out of `repr`; None sends no Authorization header."""
+    """One upstream service. Its `keys` are used in turn; none sends no key.
+
+    `base_url` may hold `{model}`, for the model's name, and a query, which goes behind the path.
+    """
 
     name: str
     dialect: Dialect
     base_url: str
-    api_key: str | None = field(default=None, repr=False)
+    keys: tuple[ApiKey, ...] = ()
+    auth: AuthScheme = "bearer"
     responses: bool = False
     price_list: str | None = None
 

@@ -1,11 +1,11 @@
 """The llms and providers of the configuration file and of the environment, as one catalogue."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tristar.providers.registry import DEFAULT_BASE_URL, KNOWN, KnownProvider, known_provider
-from tristar.routing.catalog import BreakerPolicy, Catalog, Llm, Provider
+from tristar.routing.catalog import ApiKey, BreakerPolicy, Catalog, Llm, Provider
 from tristar.routing.price import Price, price_of
 from tristar.settings import texts
 from tristar.settings.document import read_table, table_at
@@ -51,61 +51,119 @@ def _read_providers(
             allowed = "1 to 64 letters, digits, dots, dashes or underscores"
             faults.add(key_path(*at), "", f"is not a usable name: must be {allowed}", "Rename it.")
         values = read_table(table_at(tables, name, at[:1], faults), PROVIDER, at, faults)
-        variable = values.pop("api_key", None)
-        if variable is not None:
-            values["api_key"] = _key_in(variable, at, variables, faults)
+        values["keys"] = _named_keys(values.get("keys", ()), at, variables, faults)
         known = known_provider(name)
-        values.setdefault("dialect", "openai")
-        values.setdefault("base_url", known.base_url if known else DEFAULT_BASE_URL)
-        providers[name] = Provider(name=name, **values)
+        if known is not None:
+            values.setdefault("dialect", known.dialect)
+            values.setdefault("auth", known.auth)
+            if "base_url" not in values:
+                values["base_url"] = _known_address(known, at, variables, faults)
+        providers[name] = Provider(name=name, **{"dialect": "openai", "base_url": DEFAULT_BASE_URL, **values})
     return providers
 
 
-def _key_in(variable: str, at: tuple[str, str], variables: Mapping[str, str], faults: Faults) -> str | None:
-    """The API key in `variable`. What does not look like a name may be the key itself: it is not shown."""
-    key = variables.get(variable)
-    named = key_path(*at, "api_key_env")
-    safe = variable if variable.isupper() else hidden(variable)
-    if key is None:
+def _known_address(
+    known: KnownProvider, at: tuple[str, str], variables: Mapping[str, str], faults: Faults
+) -> str:
+    """The address of a provider that the file names without one."""
+    for name in known.needed:
+        if name in known.places and name not in variables:
+            problem = f"is missing, and {name} is not set, of which the address of {known.title} is made"
+            faults.add(key_path(*at, "base_url"), "", problem, f"Set {name}, or write base_url.")
+            return DEFAULT_BASE_URL
+    return _address_of(known, variables, faults) or DEFAULT_BASE_URL
+
+
+def _address_of(known: KnownProvider, variables: Mapping[str, str], faults: Faults) -> str | None:
+    """The address of a row, with what the variables hold in its places; None after noting a fault."""
+    address = known.base_url
+    for name in known.places:
+        text = variables.get(name, dict(known.defaults).get(name, "")).strip()
+        try:
+            address = address.replace(f"{{{name}}}", texts.place(text))
+        except Rejected as reason:
+            faults.add(
+                name, shown(text), str(reason), f"Correct it; it is a part of the address of {known.title}."
+            )
+            return None
+    try:
+        return texts.base_url(address)
+    except Rejected as reason:
+        faults.add(known.variable, "", f"switches on an address that {reason}", f"Correct {known.places[0]}.")
+        return None
+
+
+def _named_keys(
+    named: Sequence[str], at: tuple[str, str], variables: Mapping[str, str], faults: Faults
+) -> tuple[ApiKey, ...]:
+    """The keys in these variables. What does not look like a name may be the key itself: it is not shown."""
+    found: list[ApiKey] = []
+    for variable in named:
+        text = variables.get(variable)
+        if text is not None:
+            found += _keys_in(variable, text, faults)
+            continue
+        shape = variable if variable.isupper() else hidden(variable)
         wanted = variable if variable.isupper() else "that variable"
         problem = "names a variable that is not set"
-        faults.add(named, safe, problem, f"Set {wanted}, or remove api_key_env where no key is needed.")
-        return None
-    return _checked_key(variable, key, faults)
+        fix = f"Set {wanted}, or remove api_key_env where no key is needed."
+        faults.add(key_path(*at, "api_key_env"), shape, problem, fix)
+    return _different(found)
 
 
-def _checked_key(variable: str, key: str, faults: Faults) -> str | None:
-    try:
-        texts.API_KEY.from_text(key.strip())
-    except Rejected as reason:
-        faults.add(variable, hidden(key), str(reason), f"Set {variable} to the key alone.")
-        return None
-    return key.strip()
+def _keys_in(variable: str, text: str, faults: Faults) -> list[ApiKey]:
+    """The keys that a variable holds: one, or several separated by commas."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    for part in parts:
+        try:
+            texts.API_KEY.from_text(part)
+        except Rejected as reason:
+            fix = f"Set {variable} to the key alone, or to several keys separated by commas."
+            faults.add(variable, hidden(text), str(reason), fix)
+            return []
+    if len(parts) == 1:
+        return [ApiKey(parts[0], variable)]
+    return [ApiKey(part, f"{variable} (key {number})") for number, part in enumerate(parts, 1)]
+
+
+def _different(keys: Sequence[ApiKey]) -> tuple[ApiKey, ...]:
+    """Each key once: the same one twice would not help when it is refused."""
+    return tuple({key.secret: key for key in reversed(keys)}.values())[::-1]
 
 
 def _open_providers(
     configured: Mapping[str, Provider], variables: Mapping[str, str], faults: Faults
 ) -> dict[str, Provider]:
-    """The providers that their variable switches on; a table of that name in the file describes it."""
+    """The providers that their variables switch on; a table of that name in the file describes it."""
     opened: dict[str, Provider] = {}
     for known in KNOWN:
-        text = variables.get(known.variable)
-        if text is None:
+        if not all(name in variables for name in known.needed):
             continue
-        provider = configured.get(known.name) or _from_variable(known, text.strip(), faults)
+        provider = configured.get(known.name) or _from_variables(known, variables, faults)
         if provider is not None:
             opened[known.name] = provider
     return opened
 
 
-def _from_variable(known: KnownProvider, text: str, faults: Faults) -> Provider | None:
-    if not known.variable_is_address:
-        key = _checked_key(known.variable, text, faults)
-        return Provider(known.name, known.dialect, known.base_url, api_key=key)
+def _from_variables(known: KnownProvider, variables: Mapping[str, str], faults: Faults) -> Provider | None:
+    text = variables[known.variable].strip()
+    if known.port is None:
+        address = _address_of(known, variables, faults)
+        keys = _keys_in(known.variable, text, faults)
+    else:
+        address = _server_address(known, text, known.port, faults)
+        variable = known.key_variable or ""
+        keys = _keys_in(variable, variables.get(variable, ""), faults)
+    if address is None:
+        return None
+    return Provider(known.name, known.dialect, address, _different(keys), known.auth)
+
+
+def _server_address(known: KnownProvider, text: str, port: int, faults: Faults) -> str | None:
     try:
-        return Provider(known.name, known.dialect, texts.ollama_url(text))
+        return texts.server_url(text, port)
     except Rejected as reason:
-        fix = f"Set {known.variable} to {texts.OLLAMA_URL.allowed}, or remove it."
+        fix = f"Set {known.variable} to {texts.SERVER_ADDRESS}, or remove it."
         faults.add(known.variable, shown(text), str(reason), fix)
         return None
 
@@ -180,7 +238,7 @@ def _provider_for(
     provider = providers.get(name)
     if provider is None:
         known = known_provider(name)
-        switch = f"set {known.variable}, or " if known else ""
+        switch = f"set {' and '.join(known.needed)}, or " if known else ""
         fix = f"Either {switch}add [{key_path('providers', name)}]. {suggestion(name, providers)}"
         faults.add(key, shown(name), "is not a configured provider", fix)
     return provider

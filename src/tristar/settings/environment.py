@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from dotenv.parser import parse_stream
 
-from tristar.providers.registry import KNOWN
+from tristar.providers.registry import PROVIDER_VARIABLES
 from tristar.settings.faults import Faults, nearest
 from tristar.settings.kinds import Rejected
 from tristar.settings.source import read_text
@@ -63,7 +63,7 @@ def _read_dotenv(path: Path, faults: Faults) -> dict[str, str]:
 def _find_misspelt(variables: Mapping[str, str], faults: Faults) -> None:
     """A variable one slip away from ours is a fault: a misspelt admin key would leave the door open."""
     known = [row.name for row in VARIABLES]
-    taken = {*known, *(provider.variable for provider in KNOWN)}
+    taken = {*known, *PROVIDER_VARIABLES}
     for name in sorted(variables):
         if name in taken or not name.startswith(_OWN_PREFIXES):
             continue

@@ -176,6 +176,30 @@ class Names:
         return names
 
 
+@dataclass(frozen=True)
+class OneOrMore:
+    """One text, or a list of different ones of the same kind."""
+
+    kind: Text
+
+    @property
+    def allowed(self) -> str:
+        """See `Kind.allowed`."""
+        return f"{self.kind.allowed}, or a list of such"
+
+    def from_text(self, text: str) -> tuple[object, ...]:
+        """See `Kind.from_text`; several are separated by commas."""
+        return self.from_toml([part.strip() for part in text.split(",")])
+
+    def from_toml(self, value: object) -> tuple[object, ...]:
+        """See `Kind.from_toml`."""
+        if not isinstance(value, list):
+            return (self.kind.from_toml(value),)
+        if not 0 < len(value) <= 100 or len(set(map(str, value))) != len(value):
+            raise Rejected(f"must be {self.allowed}")
+        return tuple(self.kind.from_toml(each) for each in value)
+
+
 def choice(*words: str) -> Text:
     """One of a few words, spelt exactly."""
     allowed = " or ".join(f'"{word}"' for word in words)

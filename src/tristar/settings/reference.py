@@ -1,8 +1,7 @@
 """The reference page of all settings, written from the rows that the gateway reads them by."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from tristar.providers.registry import KNOWN, KnownProvider
 from tristar.settings.faults import plain
 from tristar.settings.sinktable import ANCHORS, SINKS
 from tristar.settings.table import SECTIONS, VARIABLES, Row
@@ -17,9 +16,9 @@ the configuration file. An empty variable counts as unset. Relative paths count 
 
 _PROVIDERS = """## Providers by their variable
 
-Setting the variable switches the provider on; its models then work as `provider/model`, with no file at all.
-A `[providers.NAME]` of the same name takes the place of the address and key below. With no provider at all,
-the built-in llm `echo` answers by repeating the question.
+Setting a provider's variable switches it on; its models then work as `provider/model`, with no file at all.
+Which variables are whose: [providers.md](providers.md). With no provider at all, the built-in llm `echo`
+answers by repeating the question.
 """
 
 _FILE = """## Configuration file
@@ -42,7 +41,6 @@ def render() -> str:
         "## Environment\n",
         _table("variable", VARIABLES),
         _PROVIDERS,
-        _provider_table(KNOWN),
         _FILE,
     ]
     for section, rows in SECTIONS.items():
@@ -66,11 +64,3 @@ def _default(row: Row) -> str:
     if row.default is None:
         return "unset"
     return "`[]`" if row.default == () else f"`{plain(row.default)}`"
-
-
-def _provider_table(known: Sequence[KnownProvider]) -> str:
-    lines = ["| variable | provider | address |", "|---|---|---|"]
-    for each in known:
-        address = "the variable's own, such as " if each.variable_is_address else ""
-        lines.append(f"| `{each.variable}` | `{each.name}` | {address}`{each.base_url}` |")
-    return "\n".join(lines) + "\n"

@@ -10,10 +10,10 @@ from typing import Final
 
 from tristar.exchange import PROMPT_POLICIES
 from tristar.metrics.llms import LLM_BOUNDS_S
-from tristar.providers.registry import DIALECTS
+from tristar.providers.registry import AUTH_HEADERS, DIALECTS
 from tristar.routing.catalog import BreakerPolicy, Llm, Provider
 from tristar.settings import texts
-from tristar.settings.kinds import Kind, Names, Number, OneOf, Switch, Whole, choice
+from tristar.settings.kinds import Kind, Names, Number, OneOf, OneOrMore, Switch, Whole, choice
 from tristar.settings.model import Audit, Auth, Dependencies, Logs, Metrics, PriceTable, Server, Settings, Slo
 
 _DAY_S: Final = 86_400.0
@@ -237,22 +237,31 @@ PROVIDER: Final[Sequence[Row]] = (
         "dialect",
         choice(*DIALECTS),
         "the protocol that the upstream speaks",
-        default_text='`"openai"`',
+        default_text='that of the known provider of that name, else `"openai"`',
     ),
     Row(
         "base_url",
         Provider,
         "base_url",
         texts.BASE_URL,
-        "the address before `/chat/completions`",
-        default_text="the known provider of that name, else OpenAI",
+        "the address before `/chat/completions`; `{model}` stands for the model, a query goes to the end",
+        default_text="that of the known provider of that name, else OpenAI's",
     ),
     Row(
         "api_key_env",
         Provider,
-        "api_key",
-        texts.VARIABLE,
-        "the variable that holds the key; without it no Authorization header is sent",
+        "keys",
+        OneOrMore(texts.VARIABLE),
+        "the variable that holds the key, or several keys separated by commas; a list of variables holds "
+        "more; without it no key is sent",
+    ),
+    Row(
+        "auth",
+        Provider,
+        "auth",
+        choice(*AUTH_HEADERS),
+        "how the key travels: in `Authorization`, in a header of that name, or as `key` in the query",
+        default_text='that of the known provider of that name, else `"bearer"`',
     ),
     Row(
         "responses",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from tristar.settings.kinds import Rejected, Text
 
@@ -19,7 +19,9 @@ _URL_PATH = re.compile(r"(?:/[A-Za-z0-9_~.-]+)+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PRICE_LIST = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _VISIBLE = re.compile(r"[!-~]+")
-_OLLAMA_PORT: Final = 11434
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_PLACE = re.compile(r"[{}]")
+_KEY_WORD = re.compile(r"key|token|secret|password|signature|^sig$|^code$", re.IGNORECASE)
 _SYSLOG_TLS_PORT: Final = 6514
 
 
@@ -71,29 +73,35 @@ def _split(text: str, schemes: Sequence[str]) -> SplitResult:
 
 
 def base_url(text: str) -> str:
-    """The address of a provider, without a trailing slash.
+    """The address of a provider, without a trailing slash of its path.
 
     Raises:
-        Rejected: not http(s), no host, or it carries a user, a query or a fragment.
+        Rejected: not http(s), no host, or it carries a user, a key, a fragment or an unknown place.
     """
     parts = _split(text, ("https", "http"))
     if parts.username is not None or parts.password is not None:
         raise Rejected("must not hold a user or password; name the key's variable in api_key_env")
-    if parts.query or parts.fragment:
-        raise Rejected("must not hold a query or fragment")
-    return text.rstrip("/")
+    if parts.fragment:
+        raise Rejected("must not hold a fragment")
+    if any(_KEY_WORD.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        raise Rejected(
+            'must not hold a key in its query; name its variable in api_key_env, auth = "query-key"'
+        )
+    if _PLACE.search(parts.path.replace("{model}", "")) or _PLACE.search(parts.query + parts.netloc):
+        raise Rejected("must hold no { or } but in {model}, as a part of its path")
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/")))
 
 
-def ollama_url(text: str) -> str:
-    """The OpenAI-compatible address of an Ollama server from any form that `OLLAMA_HOST` takes.
+def server_url(text: str, port: int) -> str:
+    """The OpenAI-compatible address of an operator's own server, from any form that `OLLAMA_HOST` takes.
 
-    Ollama itself accepts `host`, `host:port`, `:port` and URLs, with 11434 as the port unless a
-    scheme says otherwise; an address to listen on everywhere is reached over loopback.
+    Ollama itself accepts `host`, `host:port`, `:port` and URLs, with its own `port` unless a scheme says
+    otherwise; an address to listen on everywhere is reached over loopback. A path `/v1` may be written out.
     """
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "http", text
-    default_port = _OLLAMA_PORT if not separator else {"http": 80, "https": 443}.get(scheme, _OLLAMA_PORT)
+    default_port = port if not separator else {"http": 80, "https": 443}.get(scheme, port)
     authority, slash, path = rest.partition("/")
     if authority.count(":") > 1 and not authority.startswith("["):
         authority = f"[{authority}]"
@@ -105,7 +113,20 @@ def ollama_url(text: str) -> str:
     host = parts.hostname or ""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
     shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{shown}:{parts.port or default_port}{parts.path.rstrip('/')}/v1"
+    return f"{scheme}://{shown}:{parts.port or default_port}{parts.path.rstrip('/').removesuffix('/v1')}/v1"
+
+
+def place(text: str) -> str:
+    """What a variable puts into a provider's address: a whole address, or one part of a path or query.
+
+    Raises:
+        Rejected: it is neither.
+    """
+    if "://" in text:
+        return base_url(text)
+    if not _PART.fullmatch(text):
+        raise Rejected("must be an http:// or https:// URL, or letters, digits, dots, dashes and underscores")
+    return text
 
 
 def _redis_url(text: str) -> str:
@@ -184,7 +205,7 @@ HOST: Final = Text("an IP address or host name, without a port", _host)
 PATH: Final = Text("a path", _path)
 METRICS_PATH: Final = Text("a path that begins with / and is none of the gateway's own routes", _metrics_path)
 BASE_URL: Final = Text("an http:// or https:// URL", base_url)
-OLLAMA_URL: Final = Text("a host, host:port or URL", ollama_url)
+SERVER_ADDRESS: Final = "a host, host:port or URL"
 REDIS_URL: Final = Text("a redis:// or rediss:// URL", _redis_url)
 DATABASE_URL: Final = Text("a postgresql:// or sqlite:/// URL", _database_url)
 ADMIN_KEY: Final = Text(f"{ADMIN_KEY_MIN_CHARS} to 1000 visible ASCII characters, without spaces", _admin_key)
