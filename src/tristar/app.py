@@ -8,7 +8,7 @@ import pickle
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +30,9 @@ from tristar.errors import SettingsInvalid, TriStarError, Unavailable
 from tristar.gateway import Gateway, Ties, Unwell
 from tristar.host.conditions import Conditions, Status
 from tristar.host.hub import Hub
-from tristar.host.link import Link, LinkBreakers, LinkLedger, LinkLimiter, LinkScraper
+from tristar.host.link import Link, LinkBreakers, LinkLedger, LinkLimiter, LinkLookout, LinkScraper
 from tristar.host.local import LocalLedger
+from tristar.host.lookout import HubLookout
 from tristar.host.orders import HubOrders, LinkOrders
 from tristar.host.orphans import recover, slots_path
 from tristar.host.outlets import Outlets
@@ -39,8 +40,8 @@ from tristar.host.port import Port
 from tristar.host.pulse import watch_storage
 from tristar.host.replicas import Replicas
 from tristar.host.scrape import HubScraper
-from tristar.host.slots import SlotTable
-from tristar.limits.limiter import Limiter
+from tristar.host.slots import Begun, SlotReader, SlotTable
+from tristar.limits.limiter import Readable
 from tristar.limits.local import LocalLimiter
 from tristar.limits.purse import Purse
 from tristar.limits.redis import RedisStore
@@ -101,11 +102,20 @@ class Host:
         self.conditions = Conditions(self.hub)
         self.hub.watch_health(self._note_audit)
         own = LocalLimiter(clock)
-        self.limiter: Limiter = own
-        self._replicas = self._join_replicas(own)
-        self.limiter = self._purse = Purse(self.limiter, own, SpendingBook(self._database), clock)
+        self._replicas, limiter = self._join_replicas(own)
+        self.limiter = self._purse = Purse(limiter, own, SpendingBook(self._database), clock)
         render = self._scraper.scrape if self._scraper else unmeasured
         self.port = Port(self.hub, self.limiter, self.conditions, self._loop, render)
+        self._own_slots: SlotReader | None = None
+        self.lookout = HubLookout(
+            self.hub,
+            self.port,
+            catalog=lambda: self._settings.catalog,
+            uses=self._purse.uses,
+            in_flight=self._in_flight,
+            begun=self._begun,
+        )
+        self.port.look = self.lookout.look
         audit = settings.audit
         self._outlets = Outlets(
             self.hub,
@@ -117,17 +127,17 @@ class Host:
             anchors=audit.anchors,
         )
 
-    def _join_replicas(self, own: LocalLimiter) -> Replicas | None:
+    def _join_replicas(self, own: LocalLimiter) -> tuple[Replicas | None, Readable]:
         """Share limits and breakers with all other hosts, if there is a Redis to do it through."""
         url = self._settings.redis_url
         if url is None:
-            return None
+            return None, own
         refuse = self._settings.dependencies.redis == "refuse"
         replicas = Replicas(self.conditions, refuse=refuse)
         limiter = SharedLimiter(RedisStore(url), None if refuse else own, replicas.turned)
         board = SharedBoard(self.hub.own_board, RedisBreakers(url), replicas.turned)
-        self.limiter, self.hub.board = replicas.join(limiter, board)
-        return replicas
+        joined, self.hub.board = replicas.join(limiter, board)
+        return replicas, joined
 
     async def reload(self) -> list[str]:
         """Read the configuration again; put its llms, providers, sinks and anchors in force everywhere.
@@ -256,8 +266,10 @@ class Host:
         self._slots = slots
         strict = self._settings.audit.mode == "strict"
         ledger = LocalLedger(self.hub, slots, self._loop, self._clock, strict=strict)
+        self._own_slots = SlotReader(slots.path)
         return Ties(
             ledger=ledger,
+            lookout=self.lookout,
             breakers=self.hub.board,
             limiter=self.limiter,
             scraper=self._scraper,
@@ -292,6 +304,10 @@ class Host:
     def _count_active(self) -> int:
         own = 0 if self._slots is None else self._slots.active()
         return own + self.port.active()
+
+    def _begun(self) -> Sequence[Begun]:
+        own = [] if self._own_slots is None else self._own_slots.begun()
+        return own + self.port.begun()
 
     def _in_flight(self) -> Mapping[tuple[str, str], int]:
         total = self.port.in_flight()
@@ -328,7 +344,7 @@ class Host:
         while True:
             await asyncio.sleep(SWEEP_S)
             with contextlib.suppress(Unavailable):
-                await self._store.sweep()
+                self.lookout.swept(await self._store.sweep())
 
 
 async def unmeasured(accept: str | None) -> tuple[bytes, str]:
@@ -425,6 +441,7 @@ async def connect_link(
     link, slots, ledger, scraper = await join_hub(path, settings, clock, lost)
     return link, Ties(
         ledger=ledger,
+        lookout=LinkLookout(link),
         breakers=LinkBreakers(link, clock),
         limiter=LinkLimiter(link),
         scraper=scraper,

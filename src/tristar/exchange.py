@@ -92,11 +92,17 @@ class Account(msgspec.Struct, array_like=True):
     rejected_scope: str | None = None
     auth_failure: str | None = None
     asked: str | None = None
-    """The llm_id that the client named, where attempts were made."""
+    """The llm_id that the client named, whether there is one or not."""
     operation: str | None = None
     """What was done with the memory."""
     trace_id: str | None = None
-    """Of a request that is traced: an example of its latency can be looked up."""
+    traced: bool = False
+    """Whether an example of its latency can be looked up under its trace id."""
+    request_id: str = ""
+    actor: str | None = None
+    llm_id: str | None = None
+    """The llm that answered."""
+    started_at: float = 0.0
 
 
 class Ids:
@@ -255,9 +261,14 @@ class Exchange:
             self.rejected_by,
             self.rejected_scope,
             self.auth_failure,
-            self.model_asked if self.attempts else None,
+            self.model_asked,
             self.operation,
-            self.trace_id if self.traced else None,
+            self.trace_id,
+            self.traced is True,
+            self.request_id,
+            self.actor,
+            self.llm_id,
+            self.started_at,
         )
 
 

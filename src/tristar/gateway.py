@@ -18,6 +18,8 @@ from tristar.edge.control import control_app
 from tristar.edge.description import llm_paths
 from tristar.edge.front import Front, Scraper
 from tristar.edge.health import Dependency
+from tristar.edge.lookout import routes as lookout
+from tristar.edge.lookout.routes import Lookout
 from tristar.edge.memory import mcp, rest
 from tristar.edge.memory.desk import Desk
 from tristar.edge.memory.tools import Toolbox
@@ -57,6 +59,7 @@ class Ties:
     """What ties one serving process to its host: where it records, asks and is scraped."""
 
     ledger: Ledger
+    lookout: Lookout
     breakers: Breakers
     limiter: Limiter
     scraper: Scraper | None
@@ -188,6 +191,9 @@ class Gateway:
                 mcp.router(self._assistant),
                 keys.router(self._keys, ties.ledger),
                 erasure.router(settings.audit.dir, ties.ledger),
+                lookout.router(
+                    ties.lookout, self._store, self._dependencies, self._kind_of, lambda: self.draining
+                ),
             ],
             llm_paths(CHAT_PATHS, EMBEDDINGS_PATH),
         )
@@ -213,6 +219,14 @@ class Gateway:
         for anchor in self._settings.audit.anchors:
             found[f"anchor:{anchor.name}"] = self._outlet_condition(f"anchor:{anchor.name}", _ANCHOR_MODE)
         return found
+
+    def _kind_of(self, name: str) -> str:
+        """What a dependency of this name is."""
+        kind, colon, _ = name.partition(":")
+        if colon:
+            return kind
+        storage = "sqlite" if self._settings.database_url is None else "postgresql"
+        return {"audit": "directory", "storage": storage}.get(name, name)
 
     def _outlet_condition(self, name: str, mode: str) -> Dependency:
         reason = self._ties.unwell.ailing.get(name)

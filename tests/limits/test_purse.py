@@ -11,7 +11,7 @@ from tristar.limits.allowance import Allowance, Amount, Subject
 from tristar.limits.calendar import DAY_S, month_of
 from tristar.limits.limiter import Reservation
 from tristar.limits.local import LocalLimiter
-from tristar.limits.purse import Purse, Row
+from tristar.limits.purse import MET, Purse, Row
 from tristar.limits.usage import Refusal
 
 KEY = Subject("key:a", "key", Allowance(budget_day_microusd=1000, budget_month_microusd=5000))
@@ -126,3 +126,41 @@ def test_a_budget_is_passed_by_what_a_call_took_above_its_estimate_at_most(
 
         assert admitted == (spent + estimate <= 1000)
         spent += actual if admitted else 0
+
+
+async def test_it_tells_who_is_near_a_limit() -> None:
+    """The nearest first, in the units in which limits are set; those not met yet only where asked for."""
+    clock = ManualClock()
+    one = purse(Book(), clock)
+    busy = Subject(
+        "key:busy", "key", Allowance(requests_per_minute=10, tokens_per_minute=100, max_concurrent=4)
+    )
+    for _ in range(4):
+        one.reserve_now([busy], Amount(5, 0), 60.0)
+    pay(one, 850)
+    idle = Subject("llm:idle", "llm", Allowance(max_concurrent=1))
+    uses = await one.uses([idle])
+
+    assert [(use.subject, use.near) for use in uses] == [
+        ("key:busy", True),
+        ("key:a", True),
+        ("llm:idle", False),
+    ]
+    assert [(each.limit, each.of, each.used) for each in uses[0].limits] == [
+        ("requests", 10, 4.0),
+        ("tokens", 100, 20.0),
+        ("concurrency", 4, 4),
+    ]
+    assert [(each.limit, each.of, each.used) for each in uses[1].limits] == [
+        ("budget_day", 0.001, 0.00085),
+        ("budget_month", 0.005, 0.00085),
+    ]
+
+
+async def test_it_remembers_a_bounded_number_of_subjects() -> None:
+    """However many keys there are."""
+    one = purse(Book(), ManualClock())
+    for n in range(MET + 5):
+        one.reserve_now([Subject(f"key:{n}", "key", Allowance(max_concurrent=1))], Amount(1, 0), 60.0)
+
+    assert len(await one.uses()) == MET

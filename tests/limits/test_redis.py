@@ -182,6 +182,18 @@ async def test_a_reservation_and_a_settlement_are_one_call_each(empty: servers.S
     assert calls == {"cmdstat_evalsha": 2}
 
 
+async def test_a_look_tells_the_use_and_changes_nothing(empty: servers.Server) -> None:
+    """Of every subject in its place; one that nobody used is all zeroes."""
+    async with lane(empty.url) as made:
+        await admit(made.limiter, MANY)
+        subjects = (*MANY, *ONE_AT_A_TIME)
+        first, second = [await made.limiter.usages(subjects) for _ in range(2)]
+
+    told = [(usage.concurrent, usage.held_tokens, usage.held_microusd) for usage in first]
+    assert told == [(1, 10, 10), (1, 10, 10), (0, 0, 0)]
+    assert [usage.concurrent for usage in second] == [1, 1, 0]
+
+
 async def test_keys_go_when_nothing_is_owed(empty: servers.Server) -> None:
     """Every key has an end: a lease's, a bucket's, or a budget's period."""
     async with lane(empty.url) as made:

@@ -14,7 +14,7 @@ from tristar.limits.limiter import FREE, NOTHING, Reservation
 from tristar.limits.local import LocalLimiter
 from tristar.limits.shared import SharedLimiter
 from tristar.limits.store import Verdict
-from tristar.limits.usage import Refusal
+from tristar.limits.usage import Refusal, Usage
 from tristar.sharing import StoreUnavailable
 
 Fault = Literal["", "refuses", "refuses after doing it", "hangs", "hangs after doing it", "hangs for good"]
@@ -68,6 +68,12 @@ class FakeStore:
         if reservation.id in self.made:
             self.kept.settle(self.made[reservation.id], actual)
         await self._suffer(self.settle_fault)
+
+    async def look(self, subjects: Sequence[Subject]) -> Sequence[Usage]:
+        """See `Store`."""
+        self.calls.append("look")
+        await self._suffer(self.reserve_fault)
+        return await self.kept.usages(subjects)
 
     async def close(self) -> None:
         """See `Store`."""
@@ -323,4 +329,28 @@ async def test_an_answer_that_a_busy_loop_reads_late_counts() -> None:
 
     assert verdict.shared
     assert lane.turns == []
+    await lane.end()
+
+
+@pytest.mark.parametrize("fault", ["", "refuses", "hangs"])
+async def test_a_look_turns_nobody_away(fault: Fault) -> None:
+    """Where the store does not answer an operator, the host's own numbers stand in; limits stay shared."""
+    lane = await opened()
+    await lane.admit()
+    lane.store.reserve_fault = fault
+    (usage,) = await lane.limiter.usages(SUBJECTS)
+    lane.store.heal()
+
+    assert usage.concurrent == (0 if fault else 1)
+    assert lane.turns == []
+    await lane.end()
+
+
+async def test_without_store_and_host_nothing_is_known() -> None:
+    """503, rather than a guess."""
+    lane = await opened(refuse=True)
+    lane.store.reserve_fault = "refuses"
+
+    with pytest.raises(Unavailable):
+        await lane.limiter.usages(SUBJECTS)
     await lane.end()

@@ -13,6 +13,7 @@ from tristar.memory.entry import (
     CONTENT_BYTES,
     Caller,
     Change,
+    Count,
     Draft,
     Entry,
     Query,
@@ -340,3 +341,15 @@ async def test_a_query_out_of_range_is_refused_with_the_field(store: Store, quer
         await store.find(query, ME)
 
     assert refused.value.param == param
+
+
+async def test_the_census_counts_by_project_and_type(store: Store, clock: ManualClock) -> None:
+    """The largest first; what has expired does not count, and nobody sees projects of others."""
+    await store.add_all(
+        [Draft("a", "fact", "blue"), Draft("b", "fact", "blue"), Draft("c", "todo", "red")], ME
+    )
+    await store.add(Draft("gone", "fact", "red", ttl_s=1), ME)
+    clock.advance(2)
+
+    assert await store.census(ME) == [Count("blue", "fact", 2), Count("red", "todo", 1)]
+    assert await store.census(TENANT) == [Count("blue", "fact", 2)]

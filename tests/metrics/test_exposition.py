@@ -274,7 +274,12 @@ def traced() -> Books:
     """Books with one traced call."""
     books = new_books(ManualClock(at=1_700_000_000.5))
     books.count(
-        account([attempt(duration_s=1.2)], duration_s=1.25, trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
+        account(
+            [attempt(duration_s=1.2)],
+            duration_s=1.25,
+            trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+            traced=True,
+        )
     )
     return books
 

@@ -25,7 +25,7 @@ def stories() -> list[Account]:
     )
     typo = attempt(llm_id="openai/typo", model="typo", status="error", error_type="bad_request")
     return [
-        account([attempt()], trace_id="4bf92f3577b34da6a3ce929d0e0e4736"),
+        account([attempt()], trace_id="4bf92f3577b34da6a3ce929d0e0e4736", traced=True),
         account([stream], streamed=True),
         account([failed, again, rescue]),
         account(status=401, auth_failure="unknown"),

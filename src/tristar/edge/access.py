@@ -17,6 +17,8 @@ from tristar.exchange import Exchange
 
 ACTOR = "tristar.actor"
 EXCHANGE = "tristar.exchange"
+RECHECK = "tristar.recheck"
+"""Asks again who the caller is, for answers that take long; raises once the key is good no more."""
 
 
 class Events(Protocol):

@@ -6,6 +6,7 @@ end the same: the record is durable before the last byte leaves.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -255,6 +256,7 @@ class Front:
             check_path(visit.path)
             if not visit.path.startswith(OPEN_PATHS) and visit.path != CONSOLE:
                 scope["tristar.actor"] = await self._identify(exchange, incoming)
+                scope["tristar.recheck"] = partial(self._authenticate, exchange, incoming)
             self._ledger.begin(exchange)
             if exchange.audited:
                 self._ledger.check()  # nothing is changed that could not be recorded

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from tristar.host.hub import Hub
 Status = Literal["ok", "degraded", "down"]
 
 HELD: Final = 1_000
+TURNS: Final = 20
 _READINGS: Final[Mapping[Status, float]] = {"ok": 1.0, "degraded": 0.5, "down": 0.0}
 
 _log = structlog.get_logger("tristar")
@@ -24,6 +25,15 @@ class Condition(msgspec.Struct, frozen=True, array_like=True):
 
     status: Status = "ok"
     reason: str = ""
+
+
+class Turn(msgspec.Struct):
+    """One change of a dependency's status."""
+
+    at: str
+    before: Status
+    now: Status
+    reason: str | None
 
 
 WELL: Final = Condition()
@@ -40,6 +50,7 @@ class Conditions:
         self._hub = hub
         self._known: dict[str, Condition] = {}
         self._on_change: list[Callable[[str, Condition], None]] = []
+        self._turns: dict[str, deque[Turn]] = {}
         self._held: deque[tuple[str, Condition, float]] = deque(maxlen=HELD)
 
     def watch(self, told: Callable[[str, Condition], None]) -> None:
@@ -54,6 +65,15 @@ class Conditions:
         """The values of `ailinux_dependency_up`; from any thread."""
         return {name: _READINGS[condition.status] for name, condition in dict(self._known).items()}
 
+    def turns(self) -> Mapping[str, Sequence[Turn]]:
+        """The last turns of each dependency that has had any, the newest first."""
+        return {name: list(reversed(turns)) for name, turns in self._turns.items()}
+
+    def turned(self, name: str, before: Status, now: Condition) -> None:
+        """Remember a turn, for those who look on."""
+        turn = Turn(timestamp(self._hub.clock.time()), before, now.status, now.reason or None)
+        self._turns.setdefault(name, deque(maxlen=TURNS)).append(turn)
+
     def note(self, name: str, status: Status, reason: str = "") -> None:
         """Say how a dependency fares; the first time, `ok` goes without saying."""
         before = self._known.get(name, WELL)
@@ -62,6 +82,7 @@ class Conditions:
             for told in self._on_change:
                 told(name, now)
         if now.status != before.status:
+            self.turned(name, before.status, now)
             self._tell(name, now)
 
     def _tell(self, name: str, condition: Condition) -> None:

@@ -181,10 +181,39 @@ class Lag(msgspec.Struct, array_like=True, tag=30):
     seconds: float
 
 
+class Look(msgspec.Struct, array_like=True, tag=40):
+    """What an operator wants to see of the host, answered by `Told`; see `host.lookout`."""
+
+    n: int
+    what: str
+    after: int
+    limit: int
+
+
+class Told(msgspec.Struct, array_like=True, tag=41):
+    """The answer to `Look`: JSON, or why there is none."""
+
+    n: int
+    body: bytes
+    problem: str = ""
+
+
 FromWorker = (
-    Hello | Close | Admit | Report | Scrape | Order | Flying | Reserve | Settle | Abandon | Notice | Lag
+    Hello
+    | Close
+    | Admit
+    | Report
+    | Scrape
+    | Order
+    | Flying
+    | Reserve
+    | Settle
+    | Abandon
+    | Notice
+    | Lag
+    | Look
 )
-FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Fares | Ailing
+FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Fares | Ailing | Told
 
 T = TypeVar("T")
 

@@ -16,7 +16,9 @@ from tristar.audit.writer import AuditWriter
 from tristar.clock import Clock
 from tristar.errors import AuditUnavailable, NoRecord
 from tristar.exchange import Account
+from tristar.host.calls import Calls
 from tristar.host.folds import Fold, Folds
+from tristar.host.vitals import Vitals
 from tristar.ledger import Notice
 from tristar.metrics.books import Books
 from tristar.routing.board import Board, BreakerBoard
@@ -107,6 +109,8 @@ class Hub:
         self._on_health: list[Callable[[str], None]] = []
         self._folds = Folds(clock, self._record_fold)
         self._on_breaker: list[Callable[[str], None]] = []
+        self.calls = Calls()
+        self.vitals = Vitals(clock)
         self.own_board = BreakerBoard(catalog, clock, self._breaker_changed)
         self.board: Board = self.own_board
         """What decides: this host's own breakers, or those that it shares with others."""
@@ -170,8 +174,13 @@ class Hub:
         self._writer.append(draft, token)
 
     def _count(self, account: Account | None) -> None:
-        if account is not None and self.books is not None:
+        if account is None:
+            return
+        if self.books is not None:
             self.books.count(account)
+        if account.action == "llm_call":
+            self.calls.take(account)
+            self.vitals.take(account)
 
     def _committed(self, tokens: Sequence[object], error: AuditUnavailable | None) -> None:
         if error is not None:

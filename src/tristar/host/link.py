@@ -26,6 +26,7 @@ from tristar.host.frames import (
     Health,
     Hello,
     Lag,
+    Look,
     Page,
     Permit,
     Report,
@@ -33,6 +34,7 @@ from tristar.host.frames import (
     Ruling,
     Scrape,
     Settle,
+    Told,
     from_hub,
     pack,
 )
@@ -45,6 +47,7 @@ from tristar.limits.usage import Refusal
 from tristar.routing.board import NO_BREAKER
 
 SCRAPE_TIMEOUT_S = 8.0
+LOOK_TIMEOUT_S = 5.0
 
 
 class Link(asyncio.Protocol):
@@ -164,7 +167,7 @@ class Link(asyncio.Protocol):
                 self.tell(Flying(n, [(*pair, count) for pair, count in self.in_flight.items()]))
             case Adopt(settings):
                 self.adopt(settings)
-            case Permit(n) | Page(n) | Done(n) | Ruling(n):
+            case Permit(n) | Page(n) | Done(n) | Ruling(n) | Told(n):
                 self._answered(n, frame)
 
     def _answered(self, n: int, frame: FromHub) -> None:
@@ -336,6 +339,25 @@ class LinkLimiter:
             return
         reservation.settled = True
         self._link.tell(Settle(int(reservation.id), actual))
+
+
+class LinkLookout:
+    """See `edge.lookout.Lookout`; the hub sees all workers of its host."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def look(self, what: str, after: int = 0, limit: int = 0) -> bytes:
+        """See `Lookout.look`."""
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT_S):
+                answer = await self._link.ask(lambda n: Look(n, what, after, limit))
+        except TimeoutError as error:
+            raise Unavailable("The host could not be looked at in time.", retry_after_s=1) from error
+        assert isinstance(answer, Told)  # noqa: S101 - the hub answers a question in kind
+        if answer.problem:
+            raise Unavailable(answer.problem, retry_after_s=1)
+        return answer.body
 
 
 class LinkScraper:

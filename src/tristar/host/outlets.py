@@ -15,6 +15,7 @@ from tristar.audit.sinks.options import SinkOptions
 from tristar.audit.sinks.pump import SinkReading
 from tristar.audit.writer import AuditWriter
 from tristar.clock import Clock
+from tristar.host.conditions import Condition, Status
 from tristar.host.hub import Hub
 from tristar.host.port import Port
 
@@ -143,9 +144,12 @@ class Outlets:
     def _changed(self, name: str, reason: str) -> None:
         if name not in self._names:
             return
+        condition: Status = "degraded" if reason else "ok"
+        before: Status = "degraded" if name in self._reasons else "ok"
+        if condition != before:
+            self._port.conditions.turned(name, before, Condition(condition, reason))
         others = {other: said for other, said in self._reasons.items() if other != name}
         self._reasons = {**others, name: reason} if reason else others
-        condition = "degraded" if reason else "ok"
         _log.warning("audit log", outlet=name, condition=condition, reason=reason)
         self._hub.event(
             "dependency_transition",

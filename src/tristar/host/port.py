@@ -7,13 +7,14 @@ import socket
 import struct
 import termios
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 import structlog
 
+from tristar.errors import Unavailable
 from tristar.host.conditions import Condition, Conditions
 from tristar.host.frames import (
     Abandon,
@@ -32,12 +33,14 @@ from tristar.host.frames import (
     Health,
     Hello,
     Lag,
+    Look,
     Order,
     Page,
     Report,
     Reserve,
     Scrape,
     Settle,
+    Told,
     from_workers,
     pack,
 )
@@ -45,7 +48,7 @@ from tristar.host.hub import Hub
 from tristar.host.leases import Leases
 from tristar.host.orphans import enter_orphans
 from tristar.host.probes import Probes
-from tristar.host.slots import SlotReader
+from tristar.host.slots import Begun, SlotReader
 from tristar.ledger import Notice
 from tristar.limits.limiter import Limiter
 
@@ -80,6 +83,7 @@ class Port:
         """Set once the first worker is there."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.carry_out: Callable[[str, str], Awaitable[list[str]]] = _nothing_to_order
+        self.look: Callable[[str, int, int], Awaitable[bytes]] = _nothing_to_see
         hub.watch_health(self._health_changed)
         hub.watch_breakers(self._breaker_changed)
         conditions.watch(self._condition_changed)
@@ -115,15 +119,27 @@ class Port:
 
     def scrape(self, link: "WorkerLink", question: Scrape) -> None:
         """Answer a scrape once everything that was sent before it has been entered."""
-        task = self.loop.create_task(self._scrape(link, question))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._start(self._scrape(link, question))
 
     def obey(self, link: "WorkerLink", order: Order) -> None:
         """Carry out an operator's order that came through a worker."""
-        task = self.loop.create_task(self._obey(link, order))
+        self._start(self._obey(link, order))
+
+    def show(self, link: "WorkerLink", question: Look) -> None:
+        """Answer what an operator asked through a worker."""
+        self._start(self._show(link, question))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _show(self, link: "WorkerLink", question: Look) -> None:
+        try:
+            told = Told(question.n, await self.look(question.what, question.after, question.limit))
+        except Unavailable as error:
+            told = Told(question.n, b"", error.message)
+        link.send(told)
 
     async def _obey(self, link: "WorkerLink", order: Order) -> None:
         link.send(Done(order.n, await self.carry_out(order.name, order.subject)))
@@ -135,8 +151,7 @@ class Port:
             link.send_breakers()
 
     async def _scrape(self, link: "WorkerLink", question: Scrape) -> None:
-        await self._catch_up()
-        await self._ask_in_flight()
+        await self.catch_up()
         body, kind = await self._render(question.accept)
         link.send(Page(question.n, body, kind))
 
@@ -147,14 +162,23 @@ class Port:
             total.update(link.in_flight)
         return total
 
+    async def catch_up(self) -> None:
+        """Take in what workers had sent until now, and learn which attempts are in progress."""
+        await self._read_on()
+        await self._ask_in_flight()
+
+    def begun(self) -> list[Begun]:
+        """Requests in progress in all workers."""
+        return [begun for link in self.links for begun in link.begun()]
+
     async def _ask_in_flight(self) -> None:
         """Ask every worker; one that is stuck or dying is left at its last word."""
         answers = [link.ask_in_flight() for link in self.links]
         if answers:
             await asyncio.wait(answers, timeout=IN_FLIGHT_TIMEOUT_S)
 
-    async def _catch_up(self) -> None:
-        """Read what other workers had already sent when the scrape came in."""
+    async def _read_on(self) -> None:
+        """Read what other workers had already sent when the question came in."""
         goals = [(link, link.received_bytes + link.waiting_bytes()) for link in self.links]
         while any(link.is_behind(goal) for link, goal in goals):  # noqa: ASYNC110 - a turn of the loop reads on
             await asyncio.sleep(0)
@@ -177,6 +201,11 @@ class Port:
         frame = self.breaker_frame(llm_id)
         for link in self.links:
             link.send(frame)
+
+
+async def _nothing_to_see(what: str, after: int, limit: int) -> bytes:
+    del after, limit
+    raise Unavailable(f"There are no {what} to be seen here yet.", retry_after_s=1)
 
 
 async def _nothing_to_order(name: str, llm_id: str) -> list[str]:
@@ -253,6 +282,10 @@ class WorkerLink(asyncio.Protocol):
         """Requests in progress in this worker."""
         return 0 if self._slots is None else self._slots.active()
 
+    def begun(self) -> list[Begun]:
+        """Which they are."""
+        return [] if self._slots is None else self._slots.begun()
+
     def is_behind(self, goal_bytes: int) -> bool:
         """Whether it is still to send up to this count."""
         return not self.closed and self.received_bytes < goal_bytes
@@ -298,6 +331,8 @@ class WorkerLink(asyncio.Protocol):
                 self._note_in_flight(attempts)
             case Order():
                 self._port.obey(self, frame)
+            case Look():
+                self._port.show(self, frame)
             case Lag(seconds):
                 self._note_lag(seconds)
             case Notice():

@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from tristar.host.conditions import Conditions, Status
-from tristar.limits.limiter import Limiter
+from tristar.limits.limiter import Readable
 from tristar.limits.shared import SharedLimiter
 from tristar.routing.board import Board
 from tristar.routing.shared import SharedBoard
@@ -24,7 +24,7 @@ class Replicas:
         self._limiter: SharedLimiter | None = None
         self._board: SharedBoard | None = None
 
-    def join(self, limiter: SharedLimiter, board: SharedBoard) -> tuple[Limiter, Board]:
+    def join(self, limiter: SharedLimiter, board: SharedBoard) -> tuple[Readable, Board]:
         """Take both; they are returned as what they do for a host."""
         self._limiter, self._board = limiter, board
         return limiter, board

@@ -8,6 +8,7 @@ Layout: 64 bytes of header (magic, number of slots), one state byte per slot, th
 `CELL_BYTES` each: a 2-byte length and a MessagePack array of that length.
 """
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -167,6 +168,18 @@ class SlotReader:
                     found.append((slot, _decoder.decode(self._map[at + 2 : at + 2 + length])))
                 except msgspec.DecodeError:
                     continue  # killed between two writes: the request had not been answered a byte
+        return found
+
+    def begun(self) -> list[Begun]:
+        """Audited requests in progress now; its process goes on meanwhile."""
+        found = []
+        slot = self._map.find(bytes([OPEN]), HEADER_BYTES, self._cells)
+        while slot >= 0:
+            at = self._cells + (slot - HEADER_BYTES) * CELL_BYTES
+            (length,) = _LENGTH.unpack_from(self._map, at)
+            with contextlib.suppress(msgspec.DecodeError):  # its process was just writing it
+                found.append(_decoder.decode(self._map[at + 2 : at + 2 + length]))
+            slot = self._map.find(bytes([OPEN]), slot + 1, self._cells)
         return found
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from tristar.errors import BudgetExceeded, GatewayError, LimitExceeded, Unpriced
 from tristar.limits.allowance import Amount, Limit, Subject
 from tristar.limits.calendar import DAY_S
 from tristar.limits.headers import rate_limit_headers
-from tristar.limits.usage import IN_PROGRESS_RETRY_S, Refusal, Standings
+from tristar.limits.usage import IN_PROGRESS_RETRY_S, Refusal, Standings, Usage
 
 NOTHING = Amount(0, 0)
 NOT_MADE = Amount(0, 0, made=False)
@@ -87,6 +87,18 @@ class Limiter(Protocol):
         """Charge what was taken, free the lease. None: not known, the estimate stands.
 
         Never waits and never raises, so that any `finally` may call it. A cost of None: the estimate's.
+        """
+        ...
+
+
+class Readable(Limiter, Protocol):
+    """A limiter that tells how much is used."""
+
+    async def usages(self, subjects: Sequence[Subject]) -> Sequence[Usage]:
+        """The use of each, in their order, as it is now; draws on nothing.
+
+        Raises:
+            Unavailable: it cannot be known.
         """
         ...
 

@@ -1,8 +1,8 @@
--- Reserve or settle, atomically over all subjects of one request. The rules are those of usage.py, in
+-- Reserve, settle or look, atomically over all subjects of one request. The rules are those of usage.py, in
 -- exact integers below 2^53.
 --
 -- KEYS  per subject: its counters (hash), its leases (sorted set: "id:tokens:microusd" by end in ms)
--- ARGV  1 operation: "reserve", "settle", or "undo": settle what was not made   2 reservation id   3 now in ms, or "" for this server's clock
+-- ARGV  1 operation: "reserve", "settle", "undo": settle what was not made, or "look": neither   2 reservation id   3 now in ms, or "" for this server's clock
 --       4 tokens held   5 microusd held   6 lease in ms | tokens to charge   7 0 | microusd to charge
 --       then per subject its five limits in the order of `Allowance`, "" for none
 -- reply 1 if the operation was done, else 0; now in ms; then per subject the fields of `Usage`, as they are after it
@@ -122,7 +122,7 @@ if ARGV[1] == 'reserve' then
       a.changed = true
     end
   end
-else
+elseif ARGV[1] ~= 'look' then
   for _, a in ipairs(accounts) do
     if redis.call('ZREM', a.leases, member) == 1 then
       if ARGV[1] == 'undo' then a.requests = math.max(0, a.requests - MINUTE_MS) end

@@ -153,6 +153,10 @@ class LocalLimiter:
         for account in self._reached(reservation.subjects, now_ms):
             account.release(reservation.id, tokens, microusd, made=made)
 
+    async def usages(self, subjects: Sequence[Subject]) -> Sequence[Usage]:
+        """See `Readable.usages`."""
+        return self._reached(subjects, self._now_ms())
+
     def spendings(self) -> Sequence[Spending]:
         """What has been spent of budgets in the current day and month."""
         self._now_ms()

@@ -10,10 +10,14 @@ from tristar.clock import Clock
 from tristar.errors import Unavailable
 from tristar.limits.allowance import Amount, Subject
 from tristar.limits.calendar import DAY_S, month_of
-from tristar.limits.limiter import Limiter, Reservation, charge
+from tristar.limits.limiter import Readable, Reservation, charge
 from tristar.limits.local import LocalLimiter
 from tristar.limits.store import Spending
 from tristar.limits.usage import Refusal
+from tristar.limits.use import Use, use
+
+MET = 1_000
+"""So many subjects are remembered to be looked at: those met last."""
 
 SAVE_S = 1.0
 """How much of what was spent a process that is killed may take with it."""
@@ -43,24 +47,27 @@ class Purse:
     share a book, and no Redis, learn of each other's spending with the same delay.
     """
 
-    def __init__(self, limiter: Limiter, own: LocalLimiter, book: Book, clock: Clock) -> None:
+    def __init__(self, limiter: Readable, own: LocalLimiter, book: Book, clock: Clock) -> None:
         self._limiter = limiter
         self._own = own
         self._book = book
         self._clock = clock
         self._owed: dict[tuple[str, int], int] = {}
         self._read = False
+        self._met: dict[str, Subject] = {}
 
     def reserve_now(
         self, subjects: Sequence[Subject], need: Amount, lease_s: float
     ) -> Reservation | Refusal | None:
         """See `Limiter.reserve_now`."""
+        self._meet(subjects)
         return self._limiter.reserve_now(subjects, need, lease_s)
 
     async def reserve(
         self, subjects: Sequence[Subject], need: Amount, lease_s: float
     ) -> Reservation | Refusal:
         """See `Limiter.reserve`."""
+        self._meet(subjects)
         return await self._limiter.reserve(subjects, need, lease_s)
 
     def settle(self, reservation: Reservation, actual: Amount | None) -> None:
@@ -70,6 +77,17 @@ class Purse:
             if microusd:
                 self._note(reservation, microusd)
         self._limiter.settle(reservation, actual)
+
+    async def uses(self, others: Sequence[Subject] = ()) -> Sequence[Use]:
+        """The use of each subject that this host has met, and of `others`; the nearest to a limit first.
+
+        Raises:
+            Unavailable: it cannot be known.
+        """
+        subjects = list(({one.name: one for one in others} | self._met).values())
+        usages = await self._limiter.usages(subjects)
+        uses = [use(subject, usage) for subject, usage in zip(subjects, usages, strict=True)]
+        return sorted(uses, key=lambda one: (-one.share, one.subject))
 
     async def open(self) -> None:
         """Go on from what was spent before. A book that is away keeps nobody from starting."""
@@ -102,6 +120,12 @@ class Purse:
         while True:
             await asyncio.sleep(SAVE_S)
             await asyncio.shield(self.save())
+
+    def _meet(self, subjects: Sequence[Subject]) -> None:
+        for subject in subjects:
+            if subject.name not in self._met and len(self._met) >= MET:
+                del self._met[next(iter(self._met))]
+            self._met[subject.name] = subject
 
     def _note(self, reservation: Reservation, microusd: int) -> None:
         day = self._today()

@@ -11,9 +11,9 @@ from typing import cast
 
 from tristar.limits.allowance import Amount, Subject
 from tristar.limits.calendar import DAY_S, month_of
-from tristar.limits.limiter import Reservation, charge
+from tristar.limits.limiter import NOTHING, Reservation, charge
 from tristar.limits.store import Spending, Verdict
-from tristar.limits.usage import Usage, refusal, standings
+from tristar.limits.usage import Standings, Usage, refusal, standings
 from tristar.sharing import Script, StoreUnavailable
 
 FIELDS = 7
@@ -51,6 +51,11 @@ class RedisStore:
         made = actual is None or actual.made
         await self._run("settle" if made else "undo", reservation, tokens, microusd)
 
+    async def look(self, subjects: Sequence[Subject]) -> Sequence[Usage]:
+        """See `Store.look`."""
+        reply = await self._run("look", Reservation("", subjects, NOTHING, Standings()), 0, 0)
+        return _usages(reply, len(subjects))
+
     async def close(self) -> None:
         """See `Store.close`."""
         await self._script.close()
@@ -72,10 +77,14 @@ class RedisStore:
         return keys
 
 
+def _usages(reply: Sequence[int], count: int) -> Sequence[Usage]:
+    return [Usage(*reply[at : at + FIELDS]) for at in range(2, 2 + FIELDS * count, FIELDS)]
+
+
 def _verdict(reservation: Reservation, reply: Sequence[int]) -> Verdict:
     done, now_ms = reply[0], reply[1]
     subjects = reservation.subjects
-    usages = [Usage(*reply[at : at + FIELDS]) for at in range(2, 2 + FIELDS * len(subjects), FIELDS)]
+    usages = _usages(reply, len(subjects))
     refused = None
     if not done:
         refused = refusal(subjects, usages, reservation.need, now_ms / 1000)

@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 from tristar.errors import Unavailable
 from tristar.limits.allowance import Amount, Subject
-from tristar.limits.limiter import FREE, NOT_MADE, Limiter, Reservation
+from tristar.limits.limiter import FREE, NOT_MADE, Readable, Reservation
 from tristar.limits.store import Spending, Store, Verdict
-from tristar.limits.usage import Refusal, Standings, unpriced
+from tristar.limits.usage import Refusal, Standings, Usage, unpriced
 from tristar.sharing import StoreUnavailable
 
 DEADLINE_S = 0.05
@@ -19,13 +19,16 @@ PROBE_S = 1.0
 OPEN_S = 1.0
 BACKLOG = 10_000
 KNOWN = 10_000
+LOOK = 50
+"""Subjects in one look: the store serves nobody else meanwhile."""
+
 TURNS = 3
 """Turns of the loop after the deadline: one that was itself held up finds an answer that had come in time."""
 
 T = TypeVar("T")
 
 
-class Host(Limiter, Protocol):
+class Host(Readable, Protocol):
     """This host's own limiter."""
 
     def restore(self, spendings: Iterable[Spending]) -> None:
@@ -133,6 +136,24 @@ class SharedLimiter:
             self._in_doubt(reservation, error)
             return await self._without(subjects, need, lease_s)
         return self._answer(reservation, verdict)
+
+    async def usages(self, subjects: Sequence[Subject]) -> Sequence[Usage]:
+        """See `Readable.usages`; while the store is away, what this host knows by itself.
+
+        A look that takes long says nothing of the store: it turns nobody away from it.
+        """
+        found: list[Usage] = []
+        try:
+            if self._unwell:
+                raise StoreUnavailable(self._unwell)  # noqa: TRY301 - the same end as a failure below
+            async with asyncio.timeout(self._open_s):
+                for at in range(0, len(subjects), LOOK):
+                    found += await self._store.look(subjects[at : at + LOOK])
+        except (StoreUnavailable, TimeoutError) as error:
+            if self._host is None:
+                raise Unavailable("The use of limits cannot be read now.", retry_after_s=1.0) from error
+            return await self._host.usages(subjects)
+        return found
 
     def settle(self, reservation: Reservation, actual: Amount | None) -> None:
         """See `Limiter.settle`. Applied within the deadline, or when the store is back."""

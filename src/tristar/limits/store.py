@@ -5,9 +5,9 @@ from typing import Protocol
 
 import msgspec
 
-from tristar.limits.allowance import Amount
+from tristar.limits.allowance import Amount, Subject
 from tristar.limits.limiter import Reservation
-from tristar.limits.usage import Refusal, Standings
+from tristar.limits.usage import Refusal, Standings, Usage
 
 
 class Spending(msgspec.Struct, frozen=True, array_like=True):
@@ -47,6 +47,10 @@ class Store(Protocol):
 
     async def settle(self, reservation: Reservation, actual: Amount | None) -> None:
         """See `Limiter.settle`; may be repeated."""
+        ...
+
+    async def look(self, subjects: Sequence[Subject]) -> Sequence[Usage]:
+        """How much of each is used, in their order."""
         ...
 
     async def close(self) -> None:

@@ -120,6 +120,15 @@ class Revision:
     expires_at_us: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many entries of one type a project has."""
+
+    project: str
+    type: str
+    entries: int
+
+
 @dataclass(frozen=True)
 class Query:
     """Which entries: all that fit every condition. `words` of None lists, newest first.

@@ -33,6 +33,7 @@ from tristar.memory.entry import (
     VOTE_WEIGHT,
     Caller,
     Change,
+    Count,
     Draft,
     Edit,
     Entry,
@@ -57,6 +58,9 @@ _INLINE_CHARS = 8192
 """Longer texts are split into words in a thread: the event loop has streams to serve."""
 
 PHRASES = 64
+CENSUS = 10_000
+"""Pairs of project and type in a census."""
+
 RANKED = 1000
 """A search ranks the newest of what fits, this many: so a common word costs no more than a rare one."""
 
@@ -209,6 +213,16 @@ class SqlStore:
             return live
 
         return await self._database.read(work)
+
+    async def census(self, caller: Caller) -> Sequence[Count]:
+        """See `Store.census`."""
+        kind = _entries.project, _entries.type
+        live = or_(_entries.expires_at.is_(None), _entries.expires_at > self._now_us())
+        count = func.count().label("entries")
+        counted = select(*kind, count).where(live, *_within(caller)).group_by(*kind)
+        largest = counted.order_by(count.desc(), *kind).limit(CENSUS)
+        found = await self._database.read(lambda connection: connection.execute(largest).all())
+        return [Count(*row) for row in found]
 
     async def sweep(self, limit: int = 500) -> int:
         """See `Store.sweep`."""

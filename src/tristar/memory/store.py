@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from tristar.memory.entry import Caller, Change, Draft, Entry, Page, Query, Revision, Vote
+from tristar.memory.entry import Caller, Change, Count, Draft, Entry, Page, Query, Revision, Vote
 
 
 class Store(Protocol):
@@ -95,6 +95,10 @@ class Store(Protocol):
 
     async def live_entries(self) -> int:
         """How many entries there are at this moment, in all projects; expired ones do not count."""
+        ...
+
+    async def census(self, caller: Caller) -> Sequence[Count]:
+        """How many live entries there are in each of the caller's projects, by type; the largest first."""
         ...
 
     async def sweep(self, limit: int = 500) -> int:

@@ -88,7 +88,7 @@ class Books(Collector):
 
     def count(self, account: Account) -> None:
         """Enter one closed exchange and all its attempts. Call it exactly once for each."""
-        example = None if account.trace_id is None else (account.trace_id, self._clock.time())
+        example = (account.trace_id, self._clock.time()) if account.traced and account.trace_id else None
         with self._lock:
             self._requests.count(account, example)
             if account.attempts:

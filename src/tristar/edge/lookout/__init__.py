@@ -1,0 +1,1 @@
+"""`/admin`: what operators see of the running host."""
