@@ -157,7 +157,7 @@ class Host:
         self._settings = replace(before, catalog=after.catalog, audit=audit)
         self.hub.board.adopt(after.catalog)
         if self.books is not None:
-            self.books.set_models(model_pairs(after.catalog), after.catalog.llms)
+            self.books.set_models(model_pairs(after.catalog), after.catalog.names)
         if self.gateway is not None:
             self.gateway.adopt(self._settings)
         self.port.adopt(pickle.dumps(self._settings))
@@ -290,7 +290,7 @@ class Host:
             clock=self._clock,
             version=__version__,
             models=model_pairs(self._settings.catalog),
-            llm_ids=self._settings.catalog.llms,
+            llm_ids=self._settings.catalog.names,
         )
 
     def _audit_readings(self) -> AuditReadings:

@@ -14,20 +14,28 @@ import msgspec
 
 from tristar.auth.actor import Actor
 from tristar.clock import Clock
-from tristar.errors import Forbidden, GatewayError, NoRecord, Unavailable, UpstreamFailed
+from tristar.errors import GatewayError, NoRecord, Unavailable, UpstreamFailed
 from tristar.exchange import WORDS_KEPT, Exchange, strictest
 from tristar.ledger import Ledger
 from tristar.limits.allowance import Subject
 from tristar.limits.headers import rate_limit_headers
 from tristar.limits.usage import Refusal, tightest
 from tristar.memory.recall import Recollection, Scope
-from tristar.providers.openai import DONE, Call, ChatCall, MemoryAsk, parse_chat, parse_embedding
+from tristar.providers.openai import (
+    BYTES_PER_TOKEN,
+    DONE,
+    Call,
+    ChatCall,
+    MemoryAsk,
+    parse_chat,
+    parse_embedding,
+)
 from tristar.relay.attempts import Errand, Relay
 from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
 from tristar.relay.stream import LiveStream
 from tristar.routing.catalog import Llm
-from tristar.routing.router import Router
+from tristar.routing.router import Router, Wish
 
 Headers = list[tuple[bytes, bytes]]
 JSON: Headers = [(b"content-type", b"application/json")]
@@ -132,13 +140,12 @@ class Corridor:
         Vectors of different models cannot be compared: only a fallback with the same model may answer.
         """
         call = parse_embedding(asked.body)
-        route = self._begin(call, asked)
-        route = [llm for llm in route if llm.model == route[0].model]
+        route = self._begin(call, asked, one_model=True)
         asked.exchange.prompt_policy = strictest([asked.actor.prompt_policy, *[llm.prompts for llm in route]])
         self._ledger.check()
         await self._serve(call, route, asked, reply)
 
-    def _begin(self, call: Call, asked: Asked) -> Sequence[Llm]:
+    def _begin(self, call: Call, asked: Asked, *, one_model: bool = False) -> Sequence[Llm]:
         """Note what is asked for; the llms that may answer."""
         exchange = asked.exchange
         exchange.action = "llm_call"
@@ -146,7 +153,7 @@ class Corridor:
         exchange.prompt = call.prompt
         exchange.end_user = call.end_user or exchange.end_user
         exchange.streamed = call.stream
-        return self._route(call, asked.actor)
+        return self._route(call, asked.actor, one_model=one_model)
 
     async def _serve(self, call: Call, route: Sequence[Llm], asked: Asked, reply: Reply) -> None:
         exchange = asked.exchange
@@ -204,11 +211,12 @@ class Corridor:
             raise refuse(errand.exchange, drawn)
         return drawn
 
-    def _route(self, call: Call, actor: Actor) -> Sequence[Llm]:
-        route = self.router.route(call.model, call.fallbacks)
-        if not actor.may_use(route[0].llm_id):
-            raise Forbidden(f"This key may not use the model {call.model!r}.", param="model")
-        return [llm for llm in route if actor.may_use(llm.llm_id)]
+    def _route(self, call: Call, actor: Actor, *, one_model: bool) -> Sequence[Llm]:
+        tokens = 0
+        if self.router.catalog.pools:  # nobody else asks
+            tokens = len(call.prompt) // BYTES_PER_TOKEN + (call.output_limit or 0)
+        wish = Wish(actor.may_use, tokens, streamed=call.stream, one_model=one_model)
+        return self.router.route(call.model, call.fallbacks, wish)
 
     async def _whole(self, route: Sequence[Llm], errand: Errand, key: Share, reply: Reply) -> None:
         answer = await self._relay.whole(route, errand)

@@ -38,6 +38,8 @@ from tristar.relay.attempts import Relay
 from tristar.relay.quota import Quota
 from tristar.relay.upstreams import Upstreams
 from tristar.routing.board import Breakers
+from tristar.routing.load import Loads
+from tristar.routing.pool import Chooser
 from tristar.routing.prices import Prices
 from tristar.routing.router import Router
 from tristar.settings import Settings
@@ -120,7 +122,8 @@ class Gateway:
             key_grace_s=settings.auth.key_grace_s,
             refuse=settings.dependencies.database == "refuse",
         )
-        self._router = Router(settings.catalog)
+        self._loads = Loads(clock)
+        self._router = Router(settings.catalog, Chooser(self._loads, SystemRandom()))
         self._prices = Prices(clock)
         self._quota = Quota(ties.limiter, self._prices, clock)
         self.app = self._front()
@@ -164,6 +167,7 @@ class Gateway:
             breakers=ties.breakers,
             quota=self._quota,
             prices=self._prices,
+            loads=self._loads,
             clock=self._clock,
             random=SystemRandom(),
         )

@@ -8,7 +8,7 @@ from tests.gateway.books import assert_books_balance
 from tests.gateway.process import Gateway
 from tests.gateway.records import Record, read_records
 from tests.gateway.scrape import Scrape
-from tests.gateway.toml import document, llm, provider, server
+from tests.gateway.toml import document, llm, pool, provider, server
 
 __all__ = [
     "Gateway",
@@ -17,6 +17,7 @@ __all__ = [
     "assert_books_balance",
     "document",
     "llm",
+    "pool",
     "provider",
     "read_records",
     "server",

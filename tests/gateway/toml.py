@@ -29,6 +29,11 @@ def llm(llm_id: str, provider: str, **keys: Value | Mapping[str, Value]) -> str:
     return "\n".join([text, *(_table(f'llms."{llm_id}".{key}', value) for key, value in tables.items())])
 
 
+def pool(name: str, members: Sequence[str], **keys: Value) -> str:
+    """A pool of these llms."""
+    return _table(f'llms."{name}"', {"pool": members, **keys})
+
+
 def price(llm_id: str, input_usd: float, output_usd: float) -> str:
     """What an llm costs per million tokens: behind its `llm`."""
     return _table(f'llms."{llm_id}".price_usd_per_mtok', {"input": input_usd, "output": output_usd})

@@ -6,7 +6,7 @@ import pytest
 
 from tristar.errors import Fault, SettingsInvalid
 from tristar.providers.registry import KNOWN, KnownProvider
-from tristar.routing.catalog import BreakerPolicy, Catalog, Provider
+from tristar.routing.catalog import BreakerPolicy, Catalog, Pool, Provider
 from tristar.settings import load
 from tristar.settings.texts import server_url
 
@@ -295,3 +295,52 @@ def test_a_key_name_that_may_be_the_key_itself_is_not_shown(tmp_path: Path) -> N
     fault = faults_of(tmp_path, "[providers.q]\napi_key_env = 'sk_live_abcdef'\n")["providers.q.api_key_env"]
 
     assert "sk_live" not in str(fault)
+
+
+def test_a_pool_is_read_beside_the_llms(tmp_path: Path) -> None:
+    """It is no llm: it has members, and they have the rest."""
+    catalog = catalog_of(
+        tmp_path,
+        PROVIDER
+        + """
+        [llms.a]
+        provider = "p"
+        fallbacks = ["both"]
+        [llms.b]
+        provider = "p"
+        [llms.both]
+        pool = ["a", "b"]
+        choose = "least_busy"
+        weights = [3, 1]
+        fallbacks = ["a"]
+        """,
+    )
+
+    assert list(catalog.llms) == ["a", "b"]
+    assert catalog.pools == {"both": Pool("both", ("a", "b"), "least_busy", (3.0, 1.0), ("a",))}
+    assert catalog.names == ["a", "b", "both"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "key", "problem"),
+    [
+        ('pool = ["a", "none"]', "pool", "is not a configured llm"),
+        ('pool = ["a", "pool"]', "pool", "is a pool itself"),
+        ("pool = []", "pool", "names 0 llms"),
+        ('pool = "a"', "pool", "must be a list"),
+        ('pool = ["a", "whole"]', "pool", "different stream_guarantee"),
+        ('pool = ["a"]\nchoose = "best"', "choose", "must be"),
+        ('pool = ["a"]\nweights = [1, 2]', "weights", "2 numbers for 1"),
+        ('pool = ["a"]\nweights = [0]', "weights", "above 0"),
+        ('pool = ["a"]\nretries = 2', "retries", "belongs to an llm"),
+        ('pool = ["a"]\nfallbacks = ["none"]', "fallbacks", "is not a configured llm"),
+        ('pool = ["a"]\nsize = 2', "size", "is not a known key"),
+    ],
+)
+def test_a_pool_that_could_not_work_is_named(tmp_path: Path, pool: str, key: str, problem: str) -> None:
+    """With the key and the fix."""
+    llms = '[llms.a]\nprovider = "p"\n[llms.whole]\nprovider = "p"\nstream_guarantee = "whole"\n'
+    faults = faults_of(tmp_path, f"{PROVIDER}{llms}[llms.pool]\n{pool}\n")
+
+    assert list(faults) == [f"llms.pool.{key}"]
+    assert problem in faults[f"llms.pool.{key}"].problem

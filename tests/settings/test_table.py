@@ -8,7 +8,7 @@ import pytest
 from dotenv import dotenv_values
 
 from tristar.providers.registry import PROVIDER_VARIABLES
-from tristar.routing.catalog import BreakerPolicy, Llm, Provider
+from tristar.routing.catalog import BreakerPolicy, Llm, Pool, Provider
 from tristar.settings import Audit, Auth, Metrics, Server, load
 from tristar.settings.model import Dependencies, Logs, PriceTable, Slo
 from tristar.settings.reference import render
@@ -26,7 +26,9 @@ def test_every_row_fills_a_field_that_exists_and_accepts_its_default(row: Row) -
         assert row.kind.from_toml(row.default) == row.default
 
 
-@pytest.mark.parametrize("owner", [Server, Audit, Metrics, Auth, Provider, Llm, BreakerPolicy, PriceTable])
+@pytest.mark.parametrize(
+    "owner", [Server, Audit, Metrics, Auth, Provider, Llm, Pool, BreakerPolicy, PriceTable]
+)
 def test_every_field_has_its_row(owner: type) -> None:
     """Nothing can be configured in the code alone."""
     by_table = {"name", "llm_id", "breaker", "price", "sinks", "anchors"}
@@ -63,6 +65,7 @@ def test_the_example_file_shows_every_key_with_its_default(tmp_path: Path) -> No
         "llms.NAME": {name: value for name, value in fast.items() if not isinstance(value, dict)},
         "llms.NAME.breaker": fast["breaker"],
         "llms.NAME.price_usd_per_mtok": fast["price_usd_per_mtok"],
+        "llms.POOL": document["llms"]["balanced"],
         "server": document["server"],
         "auth": document["auth"],
         "dependencies": document["dependencies"],

@@ -36,7 +36,7 @@ _WorkersOption = Annotated[int | None, typer.Option("--workers", metavar="N", he
 
 @dataclass(frozen=True)
 class _Listed:
-    """One line of `tristar models`; an open provider is `NAME/*`."""
+    """One line of `tristar models`; an open provider is `NAME/*`, a pool has its choice and its llms."""
 
     id: str
     provider: str
@@ -98,12 +98,14 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             refuse(invalid)
         print_json({"ok": False, "faults": invalid.faults})
         raise typer.Exit(WRONG) from None
-    llms, opened = len(settings.catalog.llms), len(settings.catalog.open_providers)
+    catalog = settings.catalog
+    llms, pools, opened = len(catalog.llms), len(catalog.pools), len(catalog.open_providers)
     if as_json:
-        print_json({"ok": True, "faults": [], "llms": llms, "open_providers": opened})
+        print_json({"ok": True, "faults": [], "llms": llms, "pools": pools, "open_providers": opened})
     else:
         source = settings.config_path or "no file"
-        typer.echo(f"The configuration is good ({source}): {llms} llms, {opened} open providers.")
+        counts = f"{llms} llms, {pools} pools, {opened} open providers"
+        typer.echo(f"The configuration is good ({source}): {counts}.")
 
 
 @app.command()
@@ -121,7 +123,11 @@ def _listed(catalog: Catalog) -> list[_Listed]:
     named = [
         _Listed(llm.llm_id, llm.provider.name, llm.model, llm.fallbacks) for llm in catalog.llms.values()
     ]
-    return named + [_Listed(f"{name}/*", name, "*", ()) for name in catalog.open_providers]
+    pools = [
+        _Listed(pool.llm_id, f"({pool.choose})", ", ".join(pool.pool), pool.fallbacks)
+        for pool in catalog.pools.values()
+    ]
+    return named + pools + [_Listed(f"{name}/*", name, "*", ()) for name in catalog.open_providers]
 
 
 def main() -> None:

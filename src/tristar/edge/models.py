@@ -8,19 +8,25 @@ from pydantic import BaseModel, Field
 
 from tristar.auth.actor import Actor
 from tristar.errors import ModelNotFound
-from tristar.routing.catalog import Catalog, Llm
+from tristar.routing.catalog import Catalog, Llm, Pool
 
 BUILT_IN = "tristar-built-in"
+POOL = "tristar-pool"
 
 
 class Model(BaseModel):
-    """One llm, in OpenAI's shape. `owned_by` is the provider's configured name."""
+    """One llm or pool, in OpenAI's shape. `owned_by` is the provider's configured name."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str
-    upstream_model: str = Field(description="The upstream's name for it: the `model` of the metrics.")
+    upstream_model: str | None = Field(
+        default=None, description="The upstream's name for it: the `model` of the metrics. A pool has none."
+    )
+    pool: list[str] | None = Field(
+        default=None, description="The llms that answer under this name; only of a pool."
+    )
 
 
 class ModelList(BaseModel):
@@ -34,24 +40,31 @@ def router(catalog: Callable[[], Catalog], started_at: int) -> APIRouter:
     """The two routes; `started_at` stands for the models' unknown creation time."""
     routes = APIRouter(prefix="/v1/models", tags=["models"])
 
-    def shown(llm: Llm) -> Model:
+    def shown(llm: Llm | Pool) -> Model:
+        if isinstance(llm, Pool):
+            return Model(id=llm.llm_id, created=started_at, owned_by=POOL, pool=list(llm.pool))
         owner = BUILT_IN if llm.provider.dialect == "echo" else llm.provider.name
         return Model(id=llm.llm_id, created=started_at, owned_by=owner, upstream_model=llm.model)
 
-    @routes.get("")
+    def usable(actor: Actor, llm: Llm | Pool) -> bool:
+        """A pool may be asked for by who may use one of its llms."""
+        members = llm.pool if isinstance(llm, Pool) else ()
+        return actor.may_use(llm.llm_id) or any(actor.may_use(name) for name in members)
+
+    @routes.get("", response_model_exclude_none=True)
     async def list_models(request: Request) -> ModelList:
         """The configured llms that this key may use. Providers switched on by an environment
         variable alone serve any `provider/model` besides."""
         actor: Actor = request.scope["tristar.actor"]
-        llms = catalog().llms.values()
-        return ModelList(data=[shown(llm) for llm in llms if actor.may_use(llm.llm_id)])
+        configured: list[Llm | Pool] = [*catalog().llms.values(), *catalog().pools.values()]
+        return ModelList(data=[shown(llm) for llm in configured if usable(actor, llm)])
 
-    @routes.get("/{model_id:path}")
+    @routes.get("/{model_id:path}", response_model_exclude_none=True)
     async def get_model(model_id: str, request: Request) -> Model:
         """One llm by the name that clients use."""
         actor: Actor = request.scope["tristar.actor"]
-        llm = catalog().find(model_id)
-        if not actor.may_use(llm.llm_id):
+        llm = catalog().pools.get(model_id) or catalog().find(model_id)
+        if not usable(actor, llm):
             raise ModelNotFound(f"The model {model_id[:200]!r} is not configured here.", param="model")
         return shown(llm)
 

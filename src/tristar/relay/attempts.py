@@ -25,6 +25,7 @@ from tristar.relay.transport import Headers, Response
 from tristar.relay.upstreams import Upstreams
 from tristar.routing.board import Breakers
 from tristar.routing.catalog import Llm
+from tristar.routing.load import Loads
 from tristar.routing.prices import Prices
 
 BACKOFF_BASE_S = 0.25
@@ -79,6 +80,7 @@ class Relay:
         breakers: Breakers,
         quota: Quota,
         prices: Prices,
+        loads: Loads,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -86,6 +88,7 @@ class Relay:
         self._breakers = breakers
         self._quota = quota
         self._prices = prices
+        self._loads = loads
         self._clock = clock
         self._random = random
         self.in_flight: Counter[tuple[str, str]] = Counter()
@@ -277,6 +280,7 @@ class Relay:
         attempt = Attempt(llm.llm_id, llm.provider.name, llm.model, now - errand.started, reason=reason)
         errand.exchange.attempts.append(attempt)
         self.in_flight[(attempt.model, attempt.provider)] += 1
+        self._loads.began(llm.llm_id)
         try:
             return await once(llm, permit, attempt, errand)
         except UpstreamFailed as failure:
@@ -301,6 +305,8 @@ class Relay:
         attempt.finish_reason = completion.finish_reason
         attempt.model_answered = completion.model
         _count_tokens(attempt, completion.usage, errand, completion.output_bytes)
+        took_s = self._clock.monotonic() - errand.started - attempt.started_s
+        self._loads.answered(llm.llm_id, took_s, streamed=False)
         self._prices.charge(llm, attempt)
         self._succeed(attempt, permit, errand, llm)
         return WholeAnswer(llm, body, response.headers, completion)
@@ -328,6 +334,7 @@ class Relay:
         except BaseException:
             stream.abort()
             raise
+        self._loads.answered(llm.llm_id, self._clock.monotonic() - started, streamed=True)
         return stream
 
     async def _send(self, llm: Llm, attempt: Attempt, errand: Errand, limit: float) -> Response:
@@ -365,6 +372,7 @@ class Relay:
 
     def _land(self, attempt: Attempt) -> None:
         """The attempt is over."""
+        self._loads.ended(attempt.llm_id)
         flying = self.in_flight[(attempt.model, attempt.provider)] - 1
         if flying > 0:
             self.in_flight[(attempt.model, attempt.provider)] = flying
@@ -386,6 +394,8 @@ class Relay:
         now = self._clock.monotonic()
         attempt.duration_s = now - errand.started - attempt.started_s
         attempt.error_type = failure.error_type
+        if failure.error_type not in _SAYS_NOTHING:
+            self._loads.failed(attempt.llm_id, streamed=errand.call.stream)
         attempt.status = _STATUS.get(failure.error_type, "error")
         if attempt.status == "timeout" and now >= errand.deadline - TIMER_STEP_S:
             # The client's own patience ran out: that says nothing of the llm.
@@ -411,6 +421,9 @@ class Relay:
 
 
 _Once = Callable[[Llm, int, Attempt, Errand], Awaitable[T]]
+
+_SAYS_NOTHING = frozenset({"bad_request", "content_filter", "context_length", "stale_connection", "diverged"})
+"""Failures that are the request's own, or the connection's: another request may well be answered."""
 
 _STATUS: dict[str, AttemptStatus] = {
     "timeout": "timeout",

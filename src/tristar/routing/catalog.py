@@ -1,7 +1,7 @@
 """The llms and providers that are configured; read-only once built, replaced whole on reload."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -13,6 +13,7 @@ from tristar.routing.price import Price
 Dialect = Literal["openai", "anthropic", "gemini", "echo"]
 AuthScheme = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "cf-aig-authorization", "query-key"]
 StreamGuarantee = Literal["live", "whole"]
+Choose = Literal["weighted", "least_busy", "lowest_latency"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,25 @@ class Llm:
     price: Price | None = None
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Llms that answer under one name. It has no upstream, no limits and no breaker: its members have.
+
+    `weights` are those of `pool`, in its order; empty means that all weigh the same. `fallbacks` are tried
+    when no member answers.
+    """
+
+    llm_id: str
+    pool: tuple[str, ...]
+    choose: Choose = "weighted"
+    weights: tuple[float, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+
+    def weight(self, member: str) -> float:
+        """How much of the requests this member should get, in proportion to the others' weights."""
+        return self.weights[self.pool.index(member)] if self.weights else 1.0
+
+
 class Catalog:
     """The configured llms by llm_id, and any `provider/model` of an open provider.
 
@@ -91,14 +111,27 @@ class Catalog:
     their models works as `provider/model` without being named in a file.
     """
 
-    def __init__(self, llms: Iterable[Llm], open_providers: Iterable[Provider] = ()) -> None:
+    def __init__(
+        self, llms: Iterable[Llm], open_providers: Iterable[Provider] = (), pools: Iterable[Pool] = ()
+    ) -> None:
         self._llms: dict[str, Llm] = {llm.llm_id: llm for llm in llms}
         self._open: dict[str, Provider] = {provider.name: provider for provider in open_providers}
+        self._pools: dict[str, Pool] = {pool.llm_id: pool for pool in pools}
 
     @property
     def llms(self) -> Mapping[str, Llm]:
         """Every llm that is named in the configuration."""
         return self._llms
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """Every name that stands for several llms."""
+        return self._pools
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Every name of the configuration that a client may ask for."""
+        return [*self._llms, *self._pools]
 
     @property
     def open_providers(self) -> Mapping[str, Provider]:

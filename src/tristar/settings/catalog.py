@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tristar.providers.registry import DEFAULT_BASE_URL, KNOWN, KnownProvider, known_provider
-from tristar.routing.catalog import ApiKey, BreakerPolicy, Catalog, Llm, Provider
+from tristar.routing.catalog import ApiKey, BreakerPolicy, Catalog, Llm, Pool, Provider
 from tristar.routing.price import Price, price_of
 from tristar.settings import texts
 from tristar.settings.document import read_table, table_at
 from tristar.settings.faults import Faults, hidden, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
 from tristar.settings.model import PriceTable
+from tristar.settings.pools import check_name, check_pools, is_pool, read_pools
 from tristar.settings.table import BREAKER, LLM, PRICE, PROVIDER
 
 ECHO: Final = Llm(
@@ -30,14 +31,17 @@ def read_catalog(document: Mapping[str, Any], variables: Mapping[str, str], faul
     """The catalogue that `document` and `variables` describe; `echo` alone where they name no provider."""
     configured = _read_providers(document, variables, faults)
     opened = _open_providers(configured, variables, faults)
-    llms = _read_llms(document, {**opened, **configured}, faults)
-    _check_fallbacks(llms, opened, faults)
+    tables = table_at(document, "llms", (), faults)
+    pools = read_pools(tables, faults)
+    llms = _read_llms(tables, {**opened, **configured}, faults)
+    check_pools(pools, llms, opened, faults)
+    _check_fallbacks({**llms, **pools}, opened, faults)
     _check_objectives(llms, faults)
     if not configured and not opened:
         return Catalog([ECHO])
-    if not llms and not opened and not document.get("llms"):
+    if not llms and not opened and not tables:
         faults.add("llms", "", "names no llm, so nothing could answer", "Add [llms.NAME] with its provider.")
-    return Catalog(llms.values(), opened.values())
+    return Catalog(llms.values(), opened.values(), pools.values())
 
 
 def _read_providers(
@@ -169,15 +173,13 @@ def _server_address(known: KnownProvider, text: str, port: int, faults: Faults) 
 
 
 def _read_llms(
-    document: Mapping[str, Any], providers: Mapping[str, Provider], faults: Faults
+    tables: Mapping[str, Any], providers: Mapping[str, Provider], faults: Faults
 ) -> dict[str, Llm]:
-    tables = table_at(document, "llms", (), faults)
     llms: dict[str, Llm] = {}
     for llm_id in tables:
-        try:
-            texts.MODEL.from_text(llm_id)
-        except Rejected as reason:
-            faults.add(key_path("llms", llm_id), "", f"is not a usable name: {reason}", "Rename it.")
+        check_name(llm_id, faults)
+        if is_pool(tables[llm_id]):
+            continue
         llm = _read_llm(llm_id, table_at(tables, llm_id, ("llms",), faults), providers, faults)
         if llm is not None:
             llms[llm_id] = llm
@@ -255,7 +257,7 @@ def _check_objectives(llms: Mapping[str, Llm], faults: Faults) -> None:
             faults.add(key_path("llms", llm_id), "", problem, fix)
 
 
-def _check_fallbacks(llms: Mapping[str, Llm], opened: Mapping[str, Provider], faults: Faults) -> None:
+def _check_fallbacks(llms: Mapping[str, Llm | Pool], opened: Mapping[str, Provider], faults: Faults) -> None:
     for llm_id, llm in llms.items():
         key = key_path("llms", llm_id, "fallbacks")
         for name in llm.fallbacks:

@@ -200,6 +200,35 @@ class OneOrMore:
         return tuple(self.kind.from_toml(each) for each in value)
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """A list of numbers above 0, up to `high`."""
+
+    high: float
+
+    @property
+    def allowed(self) -> str:
+        """See `Kind.allowed`."""
+        return f"a list of numbers above 0, up to {self.high:g}, such as [3, 1]"
+
+    def from_text(self, text: str) -> tuple[float, ...]:
+        """See `Kind.from_text`; numbers are separated by commas."""
+        try:
+            return self.from_toml([float(number) for number in text.split(",")])
+        except ValueError:
+            raise Rejected(f"must be {self.allowed}") from None
+
+    def from_toml(self, value: object) -> tuple[float, ...]:
+        """See `Kind.from_toml`."""
+        if not isinstance(value, list) or len(value) > 100:
+            raise Rejected(f"must be {self.allowed}")
+        one = Number(0, self.high, above=True)
+        try:
+            return tuple(one.from_toml(number) for number in value)
+        except Rejected:
+            raise Rejected(f"must be {self.allowed}") from None
+
+
 def choice(*words: str) -> Text:
     """One of a few words, spelt exactly."""
     allowed = " or ".join(f'"{word}"' for word in words)

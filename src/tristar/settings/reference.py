@@ -23,7 +23,8 @@ answers by repeating the question.
 
 _FILE = """## Configuration file
 
-TOML. NAME is your own. An unknown key stops the start. A complete example:
+TOML. NAME is your own; a POOL is an `[llms.NAME]` that names a `pool` ([routing.md](routing.md)).
+An unknown key stops the start. A complete example:
 [tristar.example.toml](tristar.example.toml).
 """
 

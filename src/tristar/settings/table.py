@@ -11,9 +11,9 @@ from typing import Final
 from tristar.exchange import PROMPT_POLICIES
 from tristar.metrics.llms import LLM_BOUNDS_S
 from tristar.providers.registry import AUTH_HEADERS, DIALECTS
-from tristar.routing.catalog import BreakerPolicy, Llm, Provider
+from tristar.routing.catalog import BreakerPolicy, Llm, Pool, Provider
 from tristar.settings import texts
-from tristar.settings.kinds import Kind, Names, Number, OneOf, OneOrMore, Switch, Whole, choice
+from tristar.settings.kinds import Kind, Names, Number, Numbers, OneOf, OneOrMore, Switch, Whole, choice
 from tristar.settings.model import Audit, Auth, Dependencies, Logs, Metrics, PriceTable, Server, Settings, Slo
 
 _DAY_S: Final = 86_400.0
@@ -290,7 +290,7 @@ LLM: Final[Sequence[Row]] = (
         default_text="required",
     ),
     Row("model", Llm, "model", texts.MODEL, "the upstream's name for it", default_text="the llm's own name"),
-    Row("fallbacks", Llm, "fallbacks", Names(), "other llms, tried in this order"),
+    Row("fallbacks", Llm, "fallbacks", Names(), "other llms or pools, tried in this order"),
     Row("retries", Llm, "retries", Whole(0, 10), "on the same llm, for errors worth retrying"),
     Row(
         "timeout_s",
@@ -370,6 +370,27 @@ LLM: Final[Sequence[Row]] = (
     ),
 )
 
+POOL: Final[Sequence[Row]] = (
+    Row("pool", Pool, "pool", Names(), "the llms that answer under this name, at most 16", "required"),
+    Row(
+        "choose",
+        Pool,
+        "choose",
+        choice("weighted", "least_busy", "lowest_latency"),
+        "which is tried first: by `weights`; with the fewest attempts in progress; by the time to answer. "
+        "The others follow in that order",
+    ),
+    Row(
+        "weights",
+        Pool,
+        "weights",
+        Numbers(1_000_000),
+        "one for each of `pool`, in its order; a weight of 3 takes three times as much",
+        default_text="all the same",
+    ),
+    Row("fallbacks", Pool, "fallbacks", Names(), "llms or pools, tried in this order when no member answers"),
+)
+
 _RATE: Final = Number(0, 1_000_000)
 
 PRICE: Final[Sequence[Row]] = (
@@ -430,5 +451,6 @@ SECTIONS: Final[dict[str, Sequence[Row]]] = {
     "llms.NAME": LLM,
     "llms.NAME.breaker": BREAKER,
     "llms.NAME.price_usd_per_mtok": PRICE,
+    "llms.POOL": POOL,
 }
 """Every table of the configuration file; NAME is the operator's own."""
