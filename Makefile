@@ -12,7 +12,7 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 slow = $(filter $(SLOW),$(SUITES))
 fast = $(filter-out $(SLOW),$(SUITES))
 
-.PHONY: help run test check lint docs lock check-published bench bench-quick bench-report soak clean
+.PHONY: help run demo test check lint docs lock check-published bench bench-quick bench-report soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -20,6 +20,10 @@ help: ## this list
 run: ## start the gateway on 127.0.0.1:9100 (ARGS="--port 8080" adds flags)
 	@scripts/venv run
 	@exec $(BIN)/tristar serve $(ARGS)
+
+demo: ## a gateway with simulated providers and traffic, no key needed (ARGS="--prometheus --port 9101")
+	@scripts/venv run
+	@exec $(BIN)/tristar demo $(ARGS)
 
 test: ## install what the tests need, then run all of them (ARGS="-x" adds flags)
 	@scripts/venv dev

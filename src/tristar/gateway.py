@@ -187,7 +187,7 @@ class Gateway:
             __version__,
             [
                 console.router(settings.metrics.path if settings.metrics.enabled else None),
-                health.router(self._dependencies, lambda: self.draining),
+                health.router(self._dependencies, lambda: self.draining, settings.server.notice),
                 models.router(lambda: router.catalog, int(self._clock.time())),
                 admin.router(ties.orders, ties.ledger),
                 audit.router(settings.audit.dir, settings.data_dir, ties.ledger, ties.orders),

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 Condition = Literal["ok", "degraded", "down"]
 
@@ -29,6 +29,7 @@ class Ready(BaseModel):
 
     status: Condition
     draining: bool
+    notice: str | None = Field(default=None, description="What the operator tells everybody who asks.")
     dependencies: dict[str, Dependency]
 
 
@@ -42,8 +43,8 @@ def summary(dependencies: Mapping[str, Dependency], *, draining: bool) -> Condit
     return "ok" if all(part.status == "ok" for part in dependencies.values()) else "degraded"
 
 
-def router(check: Check, is_draining: Callable[[], bool]) -> APIRouter:
-    """The two health routes."""
+def router(check: Check, is_draining: Callable[[], bool], notice: str = "") -> APIRouter:
+    """The two health routes; `notice` is for everybody who asks whether the gateway is ready."""
     routes = APIRouter(prefix="/health", tags=["health"])
 
     @routes.get("/live")
@@ -59,6 +60,6 @@ def router(check: Check, is_draining: Callable[[], bool]) -> APIRouter:
         status = summary(dependencies, draining=draining)
         if status == "down":
             response.status_code = 503
-        return Ready(status=status, draining=draining, dependencies=dependencies)
+        return Ready(status=status, draining=draining, notice=notice or None, dependencies=dependencies)
 
     return routes

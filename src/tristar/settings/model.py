@@ -26,6 +26,7 @@ class Server:
     deadline_s: float = 900.0
     drain_s: float = 30.0
     max_body_mb: int = 32
+    notice: str = ""
 
     @property
     def loopback(self) -> bool:

@@ -165,6 +165,13 @@ SERVER: Final[Sequence[Row]] = (
         "how long requests in flight may finish after SIGTERM",
     ),
     Row("max_body_mb", Server, "max_body_mb", Whole(1, 1_024), "a larger request body gets 413"),
+    Row(
+        "notice",
+        Server,
+        "notice",
+        texts.NOTICE,
+        "told to everybody who opens the console or asks `/health/ready`: planned maintenance, a test system",
+    ),
 )
 
 AUTH: Final[Sequence[Row]] = (

@@ -201,6 +201,12 @@ def _word(text: str) -> str:
     return text
 
 
+def _notice(text: str) -> str:
+    if len(text) > 200 or not text.isprintable():
+        raise Rejected(f"must be {NOTICE.allowed}")
+    return text.strip()
+
+
 HOST: Final = Text("an IP address or host name, without a port", _host)
 PATH: Final = Text("a path", _path)
 METRICS_PATH: Final = Text("a path that begins with / and is none of the gateway's own routes", _metrics_path)
@@ -217,4 +223,5 @@ SINK_URL: Final = Text("an http:// or https:// URL", _sink_url)
 NATS_URL: Final = Text("a nats:// or tls:// URL", _nats_url)
 ADDRESS: Final = Text("a host name or IP address, with :port or without", _address)
 SUBJECT: Final = Text("a NATS subject without wildcards", _subject)
+NOTICE: Final = Text("at most 200 printable characters, on one line", _notice)
 WORD: Final = Text("1 to 200 visible ASCII characters, without spaces", _word)

@@ -187,6 +187,8 @@ class Console {
     const pause = byId("pause");
     setText(pause, say(paused ? "resume" : "pause"));
     byId("forget").hidden = !this.gateway.key;
+    byId("announcement").hidden = !ready?.notice;
+    setText(byId("announcement"), ready?.notice ?? "");
   }
 
   #showAccess() {
