@@ -235,3 +235,12 @@ def test_an_open_breaker_is_the_first_thing_that_is_seen(
     expect(row.locator(".wide")).to_contain_text("open")
     expect(row).to_contain_text("100%")
     seen.shoot("breaker-open")
+
+
+def test_what_the_operator_wants_everybody_to_know_is_shown(gateway: StartGateway, visit: OpenVisit) -> None:
+    """`[server] notice` stands above everything else, key or no key; without one there is no empty box."""
+    told = gateway(toml='[server]\nnotice = "Maintenance from 02:00"\n', name="told")
+    silent = gateway(name="silent")
+
+    expect(visit(told).open().page.locator("#announcement")).to_have_text("Maintenance from 02:00")
+    expect(visit(silent).open().page.locator("#announcement")).to_be_hidden()

@@ -163,7 +163,7 @@ def test_every_panel_of_the_dashboard_shows_something(running: Demo, prometheus:
 
 def test_alerts_come_alive(prometheus: Station) -> None:
     """Those of errors, breakers and memory at once; that of latency needs answers of half a minute."""
-    wanted = {"HighErrorRate", "CircuitBreakerOpen", "LowMemoryEntries", "CircuitBreakerFlapping"}
+    wanted = {"HighErrorRate", "CircuitBreakerOpen", "LowMemoryEntries"}
     seen: set[str] = set()
 
     def look() -> bool:
