@@ -62,8 +62,8 @@ class Attempt(msgspec.Struct, array_like=True):
     model_answered: str | None = None
     reason: str | None = None
     """Why this attempt was made: None for a first one, the error type it follows, `breaker_open`
-    where the llms before it on the route were resting, or `rate_limited` also where their own limit was
-    reached."""
+    where the llms before it on the route were resting, `rate_limited` also where their own limit was
+    reached, or `hedge` where the one before it was slow and still at it."""
     price: PriceSource = "none"
     cost_nanousd: int = 0
     """Thousand-millionths of a US dollar; 0 and `unknown` where the price is not known."""

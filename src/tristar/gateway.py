@@ -35,6 +35,7 @@ from tristar.limits.limiter import Limiter
 from tristar.memory.opening import open_store
 from tristar.memory.store import Store
 from tristar.relay.attempts import Relay
+from tristar.relay.hedge import Hedges
 from tristar.relay.quota import Quota
 from tristar.relay.upstreams import Upstreams
 from tristar.routing.board import Breakers
@@ -168,6 +169,7 @@ class Gateway:
             quota=self._quota,
             prices=self._prices,
             loads=self._loads,
+            hedges=Hedges(self._loads),
             clock=self._clock,
             random=SystemRandom(),
         )

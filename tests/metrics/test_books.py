@@ -146,7 +146,21 @@ def test_a_retry_and_a_fallback_are_told_apart() -> None:
 def test_overhead_is_what_no_attempt_accounts_for() -> None:
     """Two attempts of 1 s and 2 s in a request of 3.5 s leave half a second to the gateway."""
     books = new_books()
-    books.count(account([attempt(duration_s=1.0), attempt(duration_s=2.0)], duration_s=3.5))
+    attempts = [attempt(started_s=0.0, duration_s=1.0), attempt(started_s=1.0, duration_s=2.0)]
+    books.count(account(attempts, duration_s=3.5))
+    endpoint = {"endpoint": CHAT["endpoint"]}
+
+    assert value(books, "ailinux_gateway_overhead_seconds_sum", endpoint) == pytest.approx(0.5)
+
+
+def test_time_in_two_upstreams_at_once_counts_once() -> None:
+    """A hedged request: 3 s, from its second second on at another llm too, leave half a second of 3.5."""
+    books = new_books()
+    books.count(
+        account(
+            [attempt(started_s=0.0, duration_s=3.0), attempt(started_s=1.0, duration_s=1.0)], duration_s=3.5
+        )
+    )
     endpoint = {"endpoint": CHAT["endpoint"]}
 
     assert value(books, "ailinux_gateway_overhead_seconds_sum", endpoint) == pytest.approx(0.5)

@@ -48,7 +48,7 @@ class Llms:
             self._families.errors.name, "error_type", overflows, known=CAUSES, cap=0
         )
         self._llm_ids = llm_ids
-        causes = (*CAUSES, "breaker_open")
+        causes = (*CAUSES, "breaker_open", "hedge")
         self._reasons = Vocabulary(self._families.retries.name, "reason", overflows, known=causes, cap=0)
         self.set_models(pairs)
 

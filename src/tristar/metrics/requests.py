@@ -1,9 +1,9 @@
 """HTTP requests: how many, how long, how much of it was the gateway's own time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tristar.exchange import Account
+from tristar.exchange import Account, Attempt
 from tristar.metrics.family import Buckets, Cell, Counter, Example, Family, Gauge, Histogram
 from tristar.metrics.labels import METHODS, OTHER_METHOD, Vocabulary
 
@@ -85,10 +85,7 @@ class Requests:
         requests.value += 1
         latency.observe(account.duration_s, example)
         if account.attempts:
-            upstream_s = 0.0
-            for attempt in account.attempts:
-                upstream_s += attempt.duration_s
-            overhead.observe(max(0.0, account.duration_s - upstream_s))
+            overhead.observe(max(0.0, account.duration_s - _upstream_s(account.attempts)))
         if account.rejected_by is not None:
             self._reject(account.rejected_scope or "unknown", account.rejected_by)
         if account.auth_failure is not None:
@@ -119,3 +116,14 @@ class Requests:
             self._auth_failures.bind(reason)
         for scope, rejected_by in REJECTIONS:
             self._rejections.bind(self._scopes.admit(scope), self._rejecters.admit(rejected_by))
+
+
+def _upstream_s(attempts: Sequence[Attempt]) -> float:
+    """How long an upstream was waited for; hedged attempts overlap, and such time counts once."""
+    total_s = ended_s = 0.0
+    for attempt in attempts:
+        end_s = attempt.started_s + attempt.duration_s
+        if end_s > ended_s:
+            total_s += end_s - max(attempt.started_s, ended_s)
+            ended_s = end_s
+    return total_s

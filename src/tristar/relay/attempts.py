@@ -5,9 +5,9 @@ ones. The route is walked in order; what follows a failure is `failure.verdict`'
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from random import Random
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from tristar.limits.usage import Refusal
 from tristar.providers.openai import BYTES_PER_TOKEN, Call, Completion, Usage, read_completion
 from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.failure import Verdict, refusal, timed_out, verdict
+from tristar.relay.hedge import Hedges, race
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
 from tristar.relay.stream import LiveStream
 from tristar.relay.transport import Headers, Response
@@ -36,7 +37,16 @@ FORCED_RETRY_S = 600.0
 TIMER_STEP_S = 0.002
 """The event loop's timers count in milliseconds and may fire one early."""
 
-T = TypeVar("T")
+T = TypeVar("T", bound="Answered")
+
+
+class Answered(Protocol):
+    """What an attempt that succeeds gives."""
+
+    @property
+    def llm(self) -> Llm:
+        """Who answered."""
+        ...
 
 
 class Errand(msgspec.Struct):
@@ -59,6 +69,14 @@ class Errand(msgspec.Struct):
     """Whether the next attempt takes a new connection: the last one met a kept one that was closing."""
     prefill: str = ""
     """`sent`, while an llm is asked to carry it on rather than to begin anew."""
+    rival: bool = False
+    """Whether another llm is asked at the same time: this one is not tried again, and may be cancelled."""
+    asked: set[str] = msgspec.field(default_factory=set)
+    """The llms that were such rivals: their turn is over."""
+
+    def branch(self) -> "Errand":
+        """The same errand for one of two that race: it waits, draws and is cancelled by itself."""
+        return msgspec.structs.replace(self, departure=self.departure.child(), share=UNLIMITED)
 
 
 class WholeAnswer(msgspec.Struct):
@@ -81,6 +99,7 @@ class Relay:
         quota: Quota,
         prices: Prices,
         loads: Loads,
+        hedges: Hedges,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -89,6 +108,7 @@ class Relay:
         self._quota = quota
         self._prices = prices
         self._loads = loads
+        self._hedges = hedges
         self._clock = clock
         self._random = random
         self.in_flight: Counter[tuple[str, str]] = Counter()
@@ -176,7 +196,7 @@ class Relay:
         outgrown: Llm | None = None
         refused: Refusal | None = None
         for llm in route:
-            if outgrown is not None and not _is_larger(llm, outgrown):
+            if llm.llm_id in errand.asked or (outgrown is not None and not _is_larger(llm, outgrown)):
                 continue
             permit = await self._permit(llm)
             if permit is None:
@@ -187,7 +207,9 @@ class Relay:
                 reason, refused = reason or "rate_limited", refused or full
                 continue
             try:
-                return await self._try_llm(llm, permit, errand, once, reason)
+                if not llm.hedged:
+                    return await self._try_llm(llm, permit, errand, once, reason)
+                return await self._try_hedged(route, llm, permit, errand, once, reason)
             except UpstreamFailed as failure:
                 reason, told = failure.error_type, told or failure
                 if verdict(failure) is Verdict.FINAL:
@@ -218,7 +240,7 @@ class Relay:
             return None
         try:
             drawn = await self._quota.draw(
-                subjects, errand.call, errand.exchange.attempts, errand.deadline, (llm,)
+                subjects, errand.call, errand.exchange.attempts, errand.deadline, (llm,), llm_id=llm.llm_id
             )
         except BaseException:
             self._breakers.abandoned(llm.llm_id, permit)
@@ -227,6 +249,56 @@ class Relay:
             self._breakers.abandoned(llm.llm_id, permit)
             return drawn
         errand.share = drawn
+        return None
+
+    async def _try_hedged(  # noqa: PLR0917 - as `_try_llm`, and the route
+        self,
+        route: Sequence[Llm],
+        llm: Llm,
+        permit: int,
+        errand: Errand,
+        once: "_Once[T]",
+        reason: str | None,
+    ) -> T:
+        """`_try_llm`, and the next llm too if this one has not answered in time."""
+        delay_s = self._hedges.delay_s(llm, streamed=errand.call.stream)
+        if delay_s is None:
+            return await self._try_llm(llm, permit, errand, once, reason)
+        branches = {llm.llm_id: errand.branch()}
+
+        async def second() -> "Coroutine[Any, Any, T] | None":
+            if not self._hedges.allowed or _has_begun(errand):
+                return None
+            found = await self._rival(route[route.index(llm) + 1 :], errand)
+            if found is None:
+                return None
+            other, other_permit, branch = found
+            branches[other.llm_id] = branch
+            branches[llm.llm_id].rival = branch.rival = True
+            errand.asked.add(other.llm_id)
+            self._hedges.spend()
+            return self._try_llm(other, other_permit, branch, once, "hedge")
+
+        def lost(answer: T) -> None:
+            branch = branches[answer.llm.llm_id]
+            if isinstance(answer, LiveStream):
+                self.cancel(answer, branch)
+            branch.share.settle()
+
+        first = self._try_llm(llm, permit, branches[llm.llm_id], once, reason)
+        answer = await race(first, delay_s, second, lost)
+        errand.share = branches[answer.llm.llm_id].share
+        return answer
+
+    async def _rival(self, later: Sequence[Llm], errand: Errand) -> tuple[Llm, int, Errand] | None:
+        """The next llm that lets a call through, its permit, and an errand of its own."""
+        for llm in later:
+            if llm.llm_id in errand.asked:
+                continue
+            branch = errand.branch()
+            permit = await self._permit(llm)
+            if permit is not None and await self._draw(llm, permit, branch) is None:
+                return llm, permit, branch
         return None
 
     async def _try_llm(
@@ -252,9 +324,11 @@ class Relay:
     async def _wait(self, before: UpstreamFailed, llm: Llm, permit: int, errand: Errand, tries: int) -> int:
         """Wait for the next try of the same llm; its permit. Raises `before` if there is none."""
         wait_s = self._wait_s(before, llm, tries)
-        if wait_s is None or self._clock.monotonic() + wait_s >= errand.deadline:
+        if wait_s is None or errand.rival or self._clock.monotonic() + wait_s >= errand.deadline:
             raise before
         await errand.departure.pause(wait_s + TIMER_STEP_S)  # a Retry-After is a least time
+        if errand.rival:
+            raise before
         # A 429 opened the breaker for later requests; this one waited as it was told.
         again = permit if before.error_type == "rate_limited" else await self._permit(llm)
         if again is None:
@@ -290,6 +364,9 @@ class Relay:
             self._note_cancel(attempt, permit, errand)
             raise
         except BaseException:
+            if errand.rival:  # whoever runs the race cancels who has lost it
+                self._note_cancel(attempt, permit, errand)
+                raise
             self._land(attempt)
             self._breakers.abandoned(llm.llm_id, permit)
             raise
@@ -411,13 +488,19 @@ class Relay:
     def _note_cancel(self, attempt: Attempt, permit: int, errand: Errand) -> None:
         self._land(attempt)
         attempt.status = "cancelled"
-        attempt.error_type = "client_gone"
+        attempt.error_type = "hedge_lost" if errand.rival and not errand.departure.gone else "client_gone"
         attempt.duration_s = self._clock.monotonic() - errand.started - attempt.started_s
         self._breakers.abandoned(attempt.llm_id, permit)
 
     def _count_stream(self, stream: LiveStream, errand: Errand) -> None:
         _count_tokens(stream.attempt, stream.usage, errand, stream.output_chars)
         self._prices.charge(stream.llm, stream.attempt)
+
+
+def _has_begun(errand: Errand) -> bool:
+    """Whether an answer that is not streamed is on its way: then it is a matter of its length."""
+    attempts = errand.exchange.attempts
+    return not errand.call.stream and bool(attempts) and attempts[-1].http_status in range(200, 300)
 
 
 _Once = Callable[[Llm, int, Attempt, Errand], Awaitable[T]]

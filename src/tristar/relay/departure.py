@@ -55,12 +55,13 @@ class Departure:
     a `wheel` where there is one.
     """
 
-    __slots__ = ("_loop", "_waiter", "_wheel", "gone")
+    __slots__ = ("_children", "_loop", "_waiter", "_wheel", "gone")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wheel: Wheel | None = None) -> None:
         self._loop = loop
         self._wheel = wheel or Wheel(loop)
         self._waiter: asyncio.Future[None] | None = None
+        self._children: list[Departure] = []
         self.gone = False
 
     def announce(self) -> None:
@@ -69,6 +70,15 @@ class Departure:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_exception(ClientGone())
+        for child in self._children:
+            child.announce()
+
+    def child(self) -> "Departure":
+        """The same client's departure for one of several things that a request waits for at once."""
+        child = Departure(self._loop, self._wheel)
+        child.gone = self.gone
+        self._children.append(child)
+        return child
 
     async def wait(self, waiter: "asyncio.Future[None]", deadline: float) -> None:
         """Wait for `waiter` until the loop time `deadline`.

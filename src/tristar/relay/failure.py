@@ -39,7 +39,7 @@ _VERDICTS = {
     "bad_request": Verdict.FINAL,
     "content_filter": Verdict.FINAL,
 }
-ERROR_TYPES = frozenset({*_VERDICTS, "client_gone"})
+ERROR_TYPES = frozenset({*_VERDICTS, "client_gone", "hedge_lost"})
 """The closed list of `error_type`, in metrics and records."""
 
 

@@ -26,13 +26,20 @@ KNOWN_KEYS = 10_000
 class Share:
     """Leave for a key or an llm to carry one request, paid with the attempts made since."""
 
-    __slots__ = ("_attempts", "_first", "_limiter", "_reservation")
+    __slots__ = ("_attempts", "_first", "_limiter", "_llm_id", "_reservation")
 
-    def __init__(self, limiter: Limiter | None, reservation: Reservation, attempts: list[Attempt]) -> None:
+    def __init__(
+        self,
+        limiter: Limiter | None,
+        reservation: Reservation,
+        attempts: list[Attempt],
+        llm_id: str | None = None,
+    ) -> None:
         self._limiter = limiter
         self._reservation = reservation
         self._attempts = attempts
         self._first = len(attempts)
+        self._llm_id = llm_id
 
     @property
     def standings(self) -> Standings:
@@ -44,6 +51,8 @@ class Share:
         if self._limiter is None or self._reservation.settled:
             return
         attempts = self._attempts[self._first :]
+        if self._llm_id is not None:  # another llm may be asked at the same time
+            attempts = [attempt for attempt in attempts if attempt.llm_id == self._llm_id]
         priced = any(subject.allowance.has_budget for subject in self._reservation.subjects)
         self._limiter.settle(self._reservation, spent(attempts, priced=priced))
 
@@ -128,10 +137,13 @@ class Quota:
         attempts: list[Attempt],
         deadline: float,
         route: Sequence[Llm] = (),
+        *,
+        llm_id: str | None = None,
     ) -> Share | Refusal:
         """Reserve one request on all of these; `deadline` is when, at the latest, it ends (monotonic).
 
-        Under a budget it reserves what the dearest llm of the route would cost.
+        Under a budget it reserves what the dearest llm of the route would cost. `llm_id` is the llm whose
+        attempts the share pays; None: all of the request's.
 
         Raises:
             Unavailable: the limits cannot be known.
@@ -144,7 +156,7 @@ class Quota:
         drawn = self._limiter.reserve_now(subjects, need, lease_s)
         if drawn is None:
             drawn = await self._limiter.reserve(subjects, need, lease_s)
-        return drawn if isinstance(drawn, Refusal) else Share(self._limiter, drawn, attempts)
+        return drawn if isinstance(drawn, Refusal) else Share(self._limiter, drawn, attempts, llm_id)
 
 
 def refuse(exchange: Exchange, refused: Refusal) -> GatewayError:

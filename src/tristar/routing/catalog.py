@@ -81,8 +81,15 @@ class Llm:
     slo_success: float | None = None
     slo_within_s: float | None = None
     """The objective of its attempts, where it is another than that of all llms."""
+    hedge_after_s: float | None = None
+    hedge_percentile: float | None = None
     breaker: BreakerPolicy = BreakerPolicy()
     price: Price | None = None
+
+    @property
+    def hedged(self) -> bool:
+        """Whether the next llm may be asked while this one is at it."""
+        return self.hedge_after_s is not None or self.hedge_percentile is not None
 
 
 @dataclass(frozen=True)

@@ -336,6 +336,20 @@ LLM: Final[Sequence[Row]] = (
         "whole: output is held back until the answer is complete",
     ),
     Row(
+        "hedge_after_s",
+        Llm,
+        "hedge_after_s",
+        Number(0, _DAY_S, above=True),
+        "without an answer after so long the next llm is asked too; at most one request in 20 (routing.md)",
+    ),
+    Row(
+        "hedge_percentile",
+        Llm,
+        "hedge_percentile",
+        Number(50, 99.9),
+        "the same, after the time within which so many per cent of its latest answers began",
+    ),
+    Row(
         "prompts",
         Llm,
         "prompts",
