@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import tristar
-from tristar.cli import audit, dashboards, demo, keys, mcp, rules, storage
+from tristar.cli import audit, dashboards, demo, doctor, keys, mcp, rules, storage
 from tristar.cli.configuration import ConfigOption, JsonOption, read_settings, refuse, settings_or_refuse
 from tristar.cli.terminal import FAILED, WRONG, print_json, print_rows
 from tristar.errors import SettingsInvalid, StartRefused, TriStarError
@@ -28,6 +28,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(storage.app, name="storage")
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("mcp")(mcp.serve)
 
 _HostOption = Annotated[str | None, typer.Option("--host", metavar="H", help="Address to listen on.")]

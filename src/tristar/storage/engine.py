@@ -87,6 +87,14 @@ class Database:
                 await self._run(revisions.upgrade, writes=True)
             self._current = True
 
+    async def revision(self) -> str | None:
+        """The schema's revision as it is now, None of an empty database; changes nothing.
+
+        Raises:
+            DatabaseDown: it cannot be reached.
+        """
+        return await self._run(revisions.read, writes=False)
+
     async def read(self, work: Work[Answer]) -> Answer:
         """Run `work` in one transaction that writes nothing.
 
