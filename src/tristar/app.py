@@ -270,6 +270,7 @@ class Host:
         return Ties(
             ledger=ledger,
             lookout=self.lookout,
+            revoked=self.hub.note_revoked,
             breakers=self.hub.board,
             limiter=self.limiter,
             scraper=self._scraper,
@@ -442,6 +443,7 @@ async def connect_link(
     return link, Ties(
         ledger=ledger,
         lookout=LinkLookout(link),
+        revoked=link.tell_revoked,
         breakers=LinkBreakers(link, clock),
         limiter=LinkLimiter(link),
         scraper=scraper,

@@ -25,7 +25,8 @@
         |-- Conflict               409
         |   `-- VersionMismatch    412 (memory/store)
         |-- LimitExceeded          429
-        |   `-- BudgetExceeded     429, the budget in US dollars is spent
+        |   |-- BudgetExceeded     429, the budget in US dollars is spent
+        |   `-- LoginsThrottled    429, too many failed logins from one address
         |-- Unavailable            503
         |   |-- NoRecord           503, the audit log cannot take the record
         |   |-- DependencyDown     503, the operator wants no service without what is away
@@ -218,6 +219,15 @@ class BudgetExceeded(LimitExceeded):
     """
 
     code = "budget_exceeded"
+
+
+class LoginsThrottled(LimitExceeded):
+    """Too many logins from this address have failed, and this one would too; its key was not looked up.
+
+    Client action: send a good key, which always passes; or wait `retry_after_s`.
+    """
+
+    code = "too_many_failed_logins"
 
 
 class Unavailable(GatewayError):

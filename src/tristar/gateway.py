@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import SystemRandom
 
 from tristar import __version__
 from tristar.auth.gate import Gate
 from tristar.auth.keys import Keys
+from tristar.auth.throttle import Throttle
 from tristar.clock import Clock
 from tristar.corridor import Corridor, error_event
 from tristar.edge import admin, console, erasure, health, keys, models
@@ -63,6 +64,8 @@ class Ties:
 
     ledger: Ledger
     lookout: Lookout
+    revoked: Callable[[float], None]
+    """Told how long this process still took a key that was revoked."""
     breakers: Breakers
     limiter: Limiter
     scraper: Scraper | None
@@ -122,6 +125,7 @@ class Gateway:
             loopback=settings.server.loopback,
             key_grace_s=settings.auth.key_grace_s,
             refuse=settings.dependencies.database == "refuse",
+            revoked=ties.revoked,
         )
         self._loads = Loads(clock)
         self._router = Router(settings.catalog, Chooser(self._loads, SystemRandom()))
@@ -205,6 +209,7 @@ class Gateway:
         )
         return Front(
             gate=self._gate,
+            throttle=Throttle(self._clock, settings.auth.failed_logins_per_minute / settings.server.workers),
             ledger=ties.ledger,
             clock=self._clock,
             endpoints={**dict.fromkeys(CHAT_PATHS, corridor.chat), EMBEDDINGS_PATH: corridor.embed},

@@ -10,10 +10,11 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from tristar.auth.address import is_loopback
 from tristar.clock import Clock, SystemClock
 from tristar.edge.closing import ClosingSend
 from tristar.edge.envelope import body_of, headers_of
-from tristar.edge.front import CLIENT_GONE_STATUS, ASGIApp, is_loopback
+from tristar.edge.front import CLIENT_GONE_STATUS, ASGIApp
 from tristar.edge.reply import AsgiReply
 from tristar.edge.request import UNMATCHED, Incoming, Message, Receive, Scope, Send, begin_exchange
 from tristar.edge.visit import AsgiVisit

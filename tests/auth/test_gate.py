@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from tests.storage.fixtures import MakeDatabase
 
 from tristar.auth.actor import ANONYMOUS, BOOTSTRAP, Limits
 from tristar.auth.gate import CATCH_UP_S, MARK_USED_S, POLL_S, STALE_S, Gate, KeyRefused
-from tristar.auth.keys import Changes, Keys, NewKey
+from tristar.auth.keys import Changes, Keys, NewKey, terms_of, with_limits
 from tristar.clock import ManualClock, SystemClock
 from tristar.errors import Unavailable
 from tristar.storage.engine import DatabaseDown
@@ -374,3 +375,79 @@ async def test_a_decision_takes_microseconds_with_many_keys(make_gate: MakeGate,
         best_s = min(best_s, (time.perf_counter() - began) / rounds)
 
     assert best_s < 100e-6  # from memory; a look at the store takes several times as long
+
+
+async def test_a_rotated_key_works_beside_the_one_before_for_the_overlap(
+    make_gate: MakeGate, keys: Keys, clock: ManualClock
+) -> None:
+    """Both are the same actor; then the old one has expired, and the new one stays."""
+    made = await keys.make(CHAT, "x")
+    gate, late = make_gate(), make_gate()
+    await gate.refresh()
+    rotated = await keys.rotate(made.stored.id, 3)
+    await gate.refresh()
+    await late.refresh()
+    during = [each.authenticate(key).key_id for each in (gate, late) for key in (made.secret, rotated.secret)]
+    clock.advance(4)
+
+    assert during == [made.stored.id] * 4
+    assert [reason(each, made.secret) for each in (gate, late)] == ["expired"] * 2
+    assert gate.authenticate(rotated.secret).key_id == made.stored.id
+
+
+async def test_without_overlap_the_former_key_ends_at_once(make_gate: MakeGate, keys: Keys) -> None:
+    """A key that leaked is not left working; nor does one that overlapped before live on."""
+    made = await keys.make(CHAT, "x")
+    gate = make_gate()
+    second = await keys.rotate(made.stored.id, 600)
+    await gate.refresh()
+    third = await keys.rotate(made.stored.id, 0)
+    await gate.refresh()
+
+    assert [reason(gate, key) for key in (made.secret, second.secret)] == ["unknown"] * 2
+    assert gate.authenticate(third.secret).key_id == made.stored.id
+
+
+async def test_revoking_ends_both_keys_of_an_overlap(make_gate: MakeGate, keys: Keys) -> None:
+    """At once, both."""
+    made = await keys.make(CHAT, "x")
+    rotated = await keys.rotate(made.stored.id, 600)
+    gate = make_gate()
+    await gate.refresh()
+    await keys.revoke(made.stored.id)
+    await gate.refresh()
+
+    assert [reason(gate, key) for key in (made.secret, rotated.secret)] == ["revoked"] * 2
+
+
+async def test_a_change_is_in_force_at_the_next_look(make_gate: MakeGate, keys: Keys) -> None:
+    """Scopes, llms and limits at once, for a key that is in use."""
+    made = await keys.make(CHAT, "x")
+    gate = make_gate()
+    await gate.refresh()
+    before = gate.authenticate(made.secret)
+    limits = Limits(requests_per_minute=7)
+    await keys.change(made.stored.id, lambda key: with_limits(replace(terms_of(key), llms=None), limits))
+    await gate.refresh()
+    after = gate.authenticate(made.secret)
+
+    assert (before.may_use("deep"), after.may_use("deep")) == (False, True)
+    assert after.limits == limits
+
+
+async def test_the_lag_of_a_revocation_is_told_once(
+    make_gate: MakeGate, keys: Keys, clock: ManualClock
+) -> None:
+    """By a gate that let the key in until then; not by one that starts later."""
+    made = await keys.make(CHAT, "x")
+    lags: list[float] = []
+    gate, late = make_gate(revoked=lags.append), make_gate(revoked=lags.append)
+    await gate.refresh()
+    await keys.revoke(made.stored.id)
+    clock.advance(0.75)
+    for _ in range(2):
+        await gate.refresh()
+        await keys.revoke(made.stored.id)
+    await late.refresh()
+
+    assert lags == [pytest.approx(0.75, abs=1e-5)]

@@ -3,15 +3,17 @@
 import asyncio
 import hashlib
 import re
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from tristar.auth.actor import Limits
-from tristar.auth.keys import Keys, NewKey, StoredKey
+from tristar.auth.keys import Keys, NewKey, StoredKey, digest, terms_of
 from tristar.clock import ManualClock
-from tristar.errors import BadRequest, NotFound
+from tristar.errors import BadRequest, Conflict, Forbidden, NotFound
 from tristar.storage.engine import Database
+from tristar.storage.schema import keys as key_table
 
 NEW = NewKey("ci", ("chat", "admin"), ("fast", "openai/*"), ("blue",), Limits(1, 2, 3, 4, 5, True))  # noqa: FBT003 - all limits, in order
 
@@ -150,3 +152,81 @@ async def test_uses_are_noted_and_never_move_back(keys: Keys, clock: ManualClock
     await keys.mark_used({})
 
     assert (await keys.page(1)).keys[0].last_used_at == now + 10
+
+
+async def test_a_change_is_told_and_what_is_not_named_stays(keys: Keys) -> None:
+    """As it was, as it is, and under a new revision for the gates."""
+    made = await keys.make(NewKey("ci", ("chat",), projects=("blue",)), "x")
+    changed = await keys.change(made.stored.id, lambda key: replace(terms_of(key), name="cd"))
+
+    assert changed.before == made.stored
+    assert changed.after == replace(made.stored, name="cd", revision=changed.after.revision)
+    assert changed.after.revision > made.stored.revision
+    assert await keys.one(made.stored.id) == changed.after
+
+
+async def test_what_an_edit_raises_leaves_all_as_it_was(keys: Keys) -> None:
+    """The revision too: no gate looks for nothing."""
+    made = await keys.make(NewKey("ci", ("chat",)), "x")
+
+    def refuse(_: StoredKey) -> NewKey:
+        raise Forbidden("no")
+
+    with pytest.raises(Forbidden):
+        await keys.change(made.stored.id, refuse)
+
+    assert (await keys.changes(None)).revision == made.stored.revision
+
+
+async def test_a_revoked_key_is_neither_changed_nor_rotated(keys: Keys) -> None:
+    """Revoking is for good."""
+    made = await keys.make(NewKey("ci", ("chat",)), "x")
+    await keys.revoke(made.stored.id)
+
+    with pytest.raises(Conflict):
+        await keys.change(made.stored.id, terms_of)
+    with pytest.raises(Conflict):
+        await keys.rotate(made.stored.id, 60)
+
+
+async def test_a_change_into_the_past_is_refused_and_an_expired_key_may_be_prolonged(
+    keys: Keys, clock: ManualClock
+) -> None:
+    """Expiry is a date, not a revocation; other terms of an expired key may be changed as well."""
+    made = await keys.make(NewKey("ci", ("chat",), expires_at=clock.time() + 5), "x")
+    clock.advance(10)
+    renamed = await keys.change(made.stored.id, lambda key: replace(terms_of(key), name="cd"))
+    longer = clock.time() + 60
+    prolonged = await keys.change(made.stored.id, lambda key: replace(terms_of(key), expires_at=longer))
+
+    assert (renamed.after.name, prolonged.after.expires_at) == ("cd", longer)
+    with pytest.raises(BadRequest):
+        await keys.change(made.stored.id, lambda key: replace(terms_of(key), expires_at=clock.time() - 1))
+
+
+async def test_a_rotation_is_a_new_secret_under_the_same_id(keys: Keys, database: Database) -> None:
+    """Which, like the first, is in no repr and not in the database; terms and times stay."""
+    made = await keys.make(NewKey("ci", ("chat",)), "x")
+    rotated = await keys.rotate(made.stored.id, 60)
+    rows = await database.read(lambda connection: connection.execute(select(key_table)).all())
+
+    assert rotated.secret != made.secret
+    assert (rotated.stored.id, rotated.stored.created_at) == (made.stored.id, made.stored.created_at)
+    assert (rotated.stored.key_hash, rotated.stored.former_hash) == (
+        digest(rotated.secret),
+        digest(made.secret),
+    )
+    assert rotated.secret not in repr(rotated) + repr(rows)
+
+
+async def test_a_rotation_can_be_put_back(keys: Keys) -> None:
+    """Both secrets are as before it."""
+    made = await keys.make(NewKey("ci", ("chat",)), "x")
+    first = await keys.rotate(made.stored.id, 60)
+    second = await keys.rotate(made.stored.id, 60)
+    assert second.before is not None
+    await keys.put_back(second.before)
+    now = await keys.one(made.stored.id)
+
+    assert (now.key_hash, now.former_hash) == (digest(first.secret), digest(made.secret))
+    assert now.former_until == first.stored.former_until

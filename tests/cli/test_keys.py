@@ -122,7 +122,7 @@ class Refusing(recording.Recorder):
 
 def test_a_key_that_cannot_be_recorded_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit 1, no key printed, and what was stored is revoked."""
-    monkeypatch.setattr("tristar.cli.keys.Recorder", Refusing)
+    monkeypatch.setattr("tristar.cli.keynames.Recorder", Refusing)
 
     result = run("keys", "create", "--name", "a")
 
@@ -136,7 +136,7 @@ def test_a_key_that_cannot_be_recorded_is_not_made(monkeypatch: pytest.MonkeyPat
 def test_a_key_is_revoked_even_if_that_cannot_be_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stolen key must not work on because a disk is full; exit 1 says what is missing."""
     made = json.loads(run("keys", "create", "--name", "a", "--json").stdout)
-    monkeypatch.setattr("tristar.cli.keys.Recorder", Refusing)
+    monkeypatch.setattr("tristar.cli.keynames.Recorder", Refusing)
 
     result = run("keys", "revoke", made["id"])
 
@@ -239,3 +239,67 @@ def test_a_limit_out_of_range_exits_2_and_makes_no_key(flags: tuple[str, ...], n
     assert (result.exit_code, result.stdout) == (2, "")
     assert named in result.stderr
     assert not AUDIT.exists()
+
+
+def test_update_changes_what_is_named_and_records_it() -> None:
+    """The rest stays; `--clear` takes away; the record names the fields."""
+    limits = ("--requests-per-minute", "5", "--budget-usd-per-day", "2", "--llm", "fast")
+    made = json.loads(run("keys", "create", "--name", "a", *limits, "--json").stdout)
+    options = ("--name", "b", "--clear", "llms", "--clear", "budget_usd_per_day", "--refuse-unpriced")
+    result = run("keys", "update", made["id"], *options, "--json")
+
+    del made["key"]
+    wanted = {"name": "b", "llms": None, "budget_usd_per_day": None}
+    assert json.loads(result.stdout) == made | wanted
+    assert records()[-1]["action"] == "key_updated"
+    assert records()[-1]["details"]["changed"] == sorted([*wanted, "allow_unpriced"])
+
+
+def test_rotate_prints_the_new_key_alone() -> None:
+    """As `create` does; the id stays, and the former key's end is told."""
+    made = json.loads(run("keys", "create", "--name", "a", "--json").stdout)
+    result = run("keys", "rotate", made["id"], "--overlap", "2d")
+    again = json.loads(run("keys", "rotate", made["id"], "--overlap", "0s", "--json").stdout)
+
+    assert result.stdout.startswith("tsk_")
+    assert result.stdout.strip() != made["key"]
+    assert "works until" in result.stderr
+    assert (again["id"], again["former_until"]) == (made["id"], None)
+    assert [record["details"].get("overlap_s") for record in records()] == [None, 172_800, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("update", "key_0123456789abcdef"), "Say what"),
+        (("update", "tsk_secret", "--name", "b"), "the key's id"),
+        (("update", "key_0123456789abcdef", "--clear", "name"), "--clear"),
+        (("update", "key_0123456789abcdef", "--clear", "llms", "--llm", "fast"), "--clear llms"),
+        (("update", "key_0123456789abcdef", "--max-concurrent", "0"), "--max-concurrent"),
+        (("rotate", "key_0123456789abcdef", "--overlap", "31d"), "--overlap"),
+        (("rotate", "key_0123456789abcdef", "--overlap", "soon"), "--overlap"),
+        (("rotate", "tsk_secret"), "the key's id"),
+    ],
+)
+def test_wrong_use_of_update_and_rotate_exits_2(arguments: tuple[str, ...], named: str) -> None:
+    """With the option at fault; a key in place of its id is not repeated."""
+    run("keys", "create", "--name", "a")
+    result = run("keys", *arguments)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert named in result.stderr
+    assert "tsk_secret" not in result.stderr
+    assert len(records()) == 1
+
+
+def test_a_change_that_cannot_be_recorded_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit 1; the key is as before, whether it was to be changed or rotated."""
+    made = json.loads(run("keys", "create", "--name", "a", "--json").stdout)
+    monkeypatch.setattr("tristar.cli.keynames.Recorder", Refusing)
+    results = [run("keys", "update", made["id"], "--name", "b"), run("keys", "rotate", made["id"])]
+    (now,) = json.loads(run("keys", "list", "--json").stdout)["data"]
+
+    del made["key"]
+    assert [(result.exit_code, result.stdout) for result in results] == [(1, "")] * 2
+    assert all("Nothing was changed" in result.stderr for result in results)
+    assert now == made

@@ -17,6 +17,7 @@ EMPTY_SO_FAR = {
     "Records that a sink misses, last hour A": "no sink is configured",
     "Anchoring is late by A": "no anchor is configured",
     "Anchored records A": "no anchor is configured",
+    "Revocation lag A": "no key was revoked; the histogram is absent before the first time",
     "Last verification A": "nothing has been verified; the metric is absent before the first time",
 }
 FILLED = [(title, filled(expr)) for title, expr in panels() if title not in EMPTY_SO_FAR]

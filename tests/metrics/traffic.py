@@ -44,6 +44,7 @@ def play(books: Books) -> None:
     books.audit_committed(6, 0.0004)
     books.audit_lost(1)
     books.count(account(endpoint="/v1/memory/search", action="request", operation="search"))
+    books.key_revoked(0.5)
     books.event_loop_lag(0.002)
 
 

@@ -5,7 +5,7 @@ that it knows stay good for a grace time, and a key that it does not know is not
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Literal
@@ -29,6 +29,7 @@ MARK_USED_S = 30.0
 _LONGEST_KEY = 4096
 
 Reason = Literal["missing", "unknown", "revoked", "expired"]
+"""Why a key is refused."""
 
 _NEXT_STEP = "send Authorization: Bearer <key>; POST /admin/keys or `tristar keys create` makes one"
 _MESSAGES: dict[Reason, str] = {
@@ -60,7 +61,8 @@ class Gate:
 
     `loopback` says that the gateway is bound to this machine alone: then, with no `admin_key` and
     as long as no key was ever made, the gate is open. `refuse` lets nobody in but `admin_key` while
-    the store is away.
+    the store is away. `revoked` hears, for each key that is revoked while this gate lets it in, how many
+    seconds it did so: by this host's clock and that of whoever revoked it.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Gate:
         loopback: bool,
         key_grace_s: float = 300.0,
         refuse: bool = False,
+        revoked: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._keys = keys
         self._clock = clock
@@ -79,7 +82,10 @@ class Gate:
         self._may_open = loopback and not admin_key
         self._key_grace_s = key_grace_s
         self._refuse = refuse
+        self._told_revoked = revoked
         self._known: dict[bytes, _Known] = {}
+        self._hashes: dict[str, tuple[bytes, ...]] = {}
+        """Of each key id the hashes in `_known`: two while a rotated key overlaps."""
         self._revision: int | None = None
         self._open = False
         self._problem: str | None = None
@@ -206,11 +212,21 @@ class Gate:
     def _adopt(self, revision: int, changed: Sequence[StoredKey]) -> None:
         if self._revision is not None and revision < self._revision:
             self._known.clear()
+            self._hashes.clear()
         for key in changed:
-            self._known[key.key_hash] = _known(key)
+            self._take_over(key)
         self._revision = revision
         self._open = self._may_open and revision == 0
         self._fresh_at = self._clock.monotonic()
+
+    def _take_over(self, key: StoredKey) -> None:
+        former = [self._known.pop(hashed, None) for hashed in self._hashes.get(key.id, ())]
+        was_good = any(known is not None and not known.revoked for known in former)
+        if was_good and key.revoked_at is not None:
+            self._told_revoked(max(0.0, self._clock.time() - key.revoked_at))
+        known = {each.key_hash: each for each in _known(key)}
+        self._known.update(known)
+        self._hashes[key.id] = tuple(known)
 
     async def _mark_used(self, every_s: float) -> None:
         now = self._clock.monotonic()
@@ -225,7 +241,8 @@ class Gate:
         self._marked_at = now
 
 
-def _known(key: StoredKey) -> _Known:
+def _known(key: StoredKey) -> Sequence[_Known]:
+    """What is let in under a key: itself, and for a while the one that it replaced."""
     actor = Actor(
         key.id,
         key.name,
@@ -236,4 +253,9 @@ def _known(key: StoredKey) -> _Known:
         key.prompt_policy,
         key.llm_limits,
     )
-    return _Known(actor, key.key_hash, key.revoked_at is not None, key.expires_at)
+    revoked = key.revoked_at is not None
+    known = [_Known(actor, key.key_hash, revoked, key.expires_at)]
+    if key.former_hash is not None and key.former_until is not None:
+        ends = key.former_until if key.expires_at is None else min(key.former_until, key.expires_at)
+        known.append(_Known(actor, key.former_hash, revoked, ends))
+    return known

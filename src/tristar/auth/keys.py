@@ -1,4 +1,4 @@
-"""The keys as they are stored: made, listed, revoked, and followed by every gate.
+"""The keys as they are stored: made, changed, rotated, revoked, and followed by every gate.
 
 A key is `tsk_` and 256 random bits, shown once; the database holds its SHA-256. A slow hash
 would add nothing: there is no guessing 256 bits.
@@ -7,8 +7,8 @@ would add nothing: there is no guessing 256 bits.
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, bindparam, func, insert, or_, select, update
@@ -17,7 +17,7 @@ from tristar.auth.actor import Limits
 from tristar.auth.scopes import Scope
 from tristar.auth.terms import restored_by_llm, stored_by_llm
 from tristar.clock import Clock
-from tristar.errors import BadRequest, NotFound
+from tristar.errors import BadRequest, Conflict, NotFound
 from tristar.exchange import PromptPolicy
 from tristar.storage.engine import Database
 from tristar.storage.schema import key_revision, keys
@@ -30,7 +30,7 @@ _KEPT_REVOKED_US = 30 * 86_400 * 1_000_000
 
 @dataclass(frozen=True)
 class NewKey:
-    """What is asked for when a key is made. Lists of None mean all; `expires_at` is in Unix seconds."""
+    """The terms of a key. Lists of None mean all; `expires_at` is in Unix seconds."""
 
     name: str
     scopes: tuple[Scope, ...]
@@ -62,14 +62,29 @@ class StoredKey:
     revision: int
     prompt_policy: PromptPolicy | None = None
     llm_limits: Mapping[str, Limits] | None = None
+    former_hash: bytes | None = field(default=None, repr=False)
+    former_until: float | None = None
+    """Until when the key before the last rotation works beside the present one."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A key as it was and as it is."""
+
+    before: StoredKey
+    after: StoredKey
 
 
 @dataclass(frozen=True)
 class MadeKey:
-    """A new key: `secret` is what its owner sends, and exists nowhere else."""
+    """A new key: `secret` is what its owner sends, and exists nowhere else.
+
+    `before` is the key as it was, where it was rotated.
+    """
 
     stored: StoredKey
     secret: str = field(repr=False)
+    before: StoredKey | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,19 @@ class Changes:
 
     revision: int
     keys: Sequence[StoredKey]
+
+
+def terms_of(key: StoredKey) -> NewKey:
+    """The terms that a key has."""
+    return NewKey(**{each.name: getattr(key, each.name) for each in fields(NewKey)})
+
+
+def with_limits(terms: NewKey, limits: Limits) -> NewKey:
+    """The same terms with other limits; what these say of unpriced llms holds for single llms too."""
+    by_llm = terms.llm_limits and {
+        name: replace(each, allow_unpriced=limits.allow_unpriced) for name, each in terms.llm_limits.items()
+    }
+    return replace(terms, limits=limits, llm_limits=by_llm)
 
 
 def digest(secret: str) -> bytes:
@@ -107,8 +135,7 @@ class Keys:
             BadRequest: it would have expired already.
         """
         now_us = self._now_us()
-        if new.expires_at is not None and _us(new.expires_at) <= now_us:
-            raise BadRequest("The key would have expired already; name a time to come.", param="expires_at")
+        _check_end(new, now_us)
         secret = PREFIX + secrets.token_urlsafe(32)
         row = _row(new, secret, created_by, now_us)
         revision = await self._database.write(lambda connection: _insert(connection, row))
@@ -141,9 +168,77 @@ class Keys:
             NotFound: there is no such key.
         """
         now_us = self._now_us()
-        if not _KEY_ID.fullmatch(key_id):
-            raise _no_key(key_id)
+        _check_id(key_id)
         return await self._database.write(lambda connection: _revoke(connection, key_id, now_us))
+
+    async def one(self, key_id: str) -> StoredKey:
+        """The key of this id.
+
+        Raises:
+            NotFound: there is no such key.
+        """
+        _check_id(key_id)
+        return await self._database.read(lambda connection: _stored(_find(connection, key_id)))
+
+    async def change(self, key_id: str, edit: Callable[[StoredKey], NewKey]) -> Changed:
+        """Give a key other terms; `edit` makes them of what is, and what it raises leaves all as it was.
+
+        Raises:
+            NotFound: there is no such key.
+            Conflict: it is revoked, which is for good.
+            BadRequest: it would have expired already.
+        """
+        _check_id(key_id)
+        now_us = self._now_us()
+
+        def work(connection: Connection) -> Changed:
+            before = _lock(connection, key_id)
+            terms = edit(before)
+            if terms.expires_at != before.expires_at:
+                _check_end(terms, now_us)
+            return Changed(before, _store(connection, key_id, _terms(terms)))
+
+        return await self._database.write(work)
+
+    async def rotate(
+        self, key_id: str, overlap_s: float, permit: Callable[[StoredKey], None] = lambda _: None
+    ) -> MadeKey:
+        """A new secret for a key; the one before works for `overlap_s` more, and any before that ends now.
+
+        Id, terms and what is spent of them stay. What `permit` raises leaves all as it was.
+
+        Raises:
+            NotFound, Conflict: as `change`.
+        """
+        _check_id(key_id)
+        secret = PREFIX + secrets.token_urlsafe(32)
+        until_us = self._now_us() + _us(overlap_s)
+
+        def work(connection: Connection) -> MadeKey:
+            before = _lock(connection, key_id)
+            permit(before)
+            kept = overlap_s > 0
+            values = {
+                "key_hash": digest(secret),
+                "hint": secret[-4:],
+                "former_hash": before.key_hash if kept else None,
+                "former_until": until_us if kept else None,
+            }
+            return MadeKey(_store(connection, key_id, values), secret, before)
+
+        return await self._database.write(work)
+
+    async def put_back(self, before: StoredKey) -> None:
+        """Undo a change or a rotation of which nobody has been told."""
+        former_us = None if before.former_until is None else _us(before.former_until)
+        values = {
+            "key_hash": before.key_hash,
+            "hint": before.hint,
+            "former_hash": before.former_hash,
+            "former_until": former_us,
+            **_terms(before),
+        }
+        await self._database.write(lambda connection: _store(connection, before.id, values))
 
     async def changes(self, after: int | None) -> Changes:
         """What changed after revision `after`; with None, every key worth knowing at a start."""
@@ -166,6 +261,18 @@ def _row(new: NewKey, secret: str, created_by: str, now_us: int) -> dict[str, An
         "id": "key_" + secrets.token_hex(8),
         "key_hash": digest(secret),
         "hint": secret[-4:],
+        "former_hash": None,
+        "former_until": None,
+        **_terms(new),
+        "created_at": now_us,
+        "created_by": created_by,
+        "revoked_at": None,
+        "last_used_at": None,
+    }
+
+
+def _terms(new: NewKey | StoredKey) -> dict[str, Any]:
+    return {
         "name": new.name,
         "scopes": list(new.scopes),
         "llms": None if new.llms is None else list(new.llms),
@@ -178,12 +285,40 @@ def _row(new: NewKey, secret: str, created_by: str, now_us: int) -> dict[str, An
         "allow_unpriced": new.limits.allow_unpriced,
         "prompt_policy": new.prompt_policy,
         "llm_limits": stored_by_llm(new.llm_limits),
-        "created_at": now_us,
-        "created_by": created_by,
         "expires_at": None if new.expires_at is None else _us(new.expires_at),
-        "revoked_at": None,
-        "last_used_at": None,
     }
+
+
+def _check_end(new: NewKey, now_us: int) -> None:
+    if new.expires_at is not None and _us(new.expires_at) <= now_us:
+        raise BadRequest("The key would have expired already; name a time to come.", param="expires_at")
+
+
+def _check_id(key_id: str) -> None:
+    if not _KEY_ID.fullmatch(key_id):
+        raise _no_key(key_id)
+
+
+def _find(connection: Connection, key_id: str) -> Row[Any]:
+    row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
+    if row is None:
+        raise _no_key(key_id)
+    return row
+
+
+def _lock(connection: Connection, key_id: str) -> StoredKey:
+    """A key that is about to be changed, and that nobody else changes meanwhile."""
+    _next_revision(connection)  # locks its row first, as everywhere: no two writers wait for each other
+    before = _stored(_find(connection, key_id))
+    if before.revoked_at is not None:
+        raise Conflict(f"{key_id} is revoked, for good; make another key.", param="id")
+    return before
+
+
+def _store(connection: Connection, key_id: str, values: Mapping[str, Any]) -> StoredKey:
+    revision = _next_revision(connection)
+    connection.execute(update(keys).where(keys.c.id == key_id).values(**values, revision=revision))
+    return _stored(_find(connection, key_id))
 
 
 def _insert(connection: Connection, row: Mapping[str, Any]) -> int:
@@ -200,10 +335,7 @@ def _revoke(connection: Connection, key_id: str, now_us: int) -> StoredKey:
         .where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
         .values(revoked_at=now_us, revision=revision)
     )
-    row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
-    if row is None:
-        raise _no_key(key_id)
-    return _stored(row)
+    return _stored(_find(connection, key_id))
 
 
 def _no_key(key_id: str) -> NotFound:
@@ -273,6 +405,8 @@ def _stored_from(row: Mapping[Any, Any]) -> StoredKey:
         revision=row["revision"],
         prompt_policy=row["prompt_policy"],
         llm_limits=restored_by_llm(row["llm_limits"], limits),
+        former_hash=None if row["former_hash"] is None else bytes(row["former_hash"]),
+        former_until=_seconds(row["former_until"]),
     )
 
 

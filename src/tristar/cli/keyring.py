@@ -1,7 +1,7 @@
 """The keys in the database that `serve` uses, for `tristar keys`; loaded by its commands alone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from tristar.storage.sqlite import FILE_NAME
 
 _PAGE_KEYS = 1000
 _Answer = TypeVar("_Answer")
+Edit = Callable[[StoredKey], NewKey]
 
 
 def make(settings: Settings, recorder: Recorder, new: NewKey) -> MadeKey:
@@ -39,6 +40,46 @@ def make(settings: Settings, recorder: Recorder, new: NewKey) -> MadeKey:
     return _with_keys(settings, work)
 
 
+def change(settings: Settings, recorder: Recorder, key_id: str, edit: Edit, told: Sequence[str]) -> StoredKey:
+    """Change a key's terms and record it; a change that cannot be recorded is undone.
+
+    Raises:
+        NotFound, Conflict, BadRequest, Misused: see `Keys.change`.
+        DatabaseDown, SettingsInvalid: the database cannot be used.
+    """
+
+    async def work(keys: Keys) -> StoredKey:
+        changed = await keys.change(key_id, edit)
+        details = _trail(changed.after) | {"changed": sorted(told)}
+        await _record_update(keys, recorder, changed.before, details)
+        return changed.after
+
+    return _with_old_keys(settings, work)
+
+
+def rotate(settings: Settings, recorder: Recorder, key_id: str, overlap_s: float) -> MadeKey:
+    """Replace a key and record it; a rotation that cannot be recorded is undone. Raises as `change`."""
+
+    async def work(keys: Keys) -> MadeKey:
+        made = await keys.rotate(key_id, overlap_s)
+        assert made.before is not None  # noqa: S101 - it was rotated
+        details = _trail(made.stored) | {"changed": ["key"], "overlap_s": overlap_s}
+        await _record_update(keys, recorder, made.before, details)
+        return made
+
+    return _with_old_keys(settings, work)
+
+
+async def _record_update(
+    keys: Keys, recorder: Recorder, before: StoredKey, details: dict[str, object]
+) -> None:
+    try:
+        await recorder.record("key_updated", f"/admin/keys/{before.id}", details)
+    except AuditUnavailable as error:
+        await keys.put_back(before)
+        fail(f"Nothing was changed: the audit log cannot record it ({error}).", FAILED)
+
+
 def revoke(settings: Settings, recorder: Recorder, key_id: str) -> StoredKey:
     """Revoke a key, then record it: whatever the log's state, the key must not work on.
 
@@ -55,9 +96,7 @@ def revoke(settings: Settings, recorder: Recorder, key_id: str) -> StoredKey:
             fail(f"{key_id} is revoked, but the audit log could not record it: {error}.", FAILED)
         return stored
 
-    if not has_database(settings):
-        raise Misused(f"There are no keys in {settings.data_dir}: check TRISTAR_DATA_DIR.")
-    return _with_keys(settings, work)
+    return _with_old_keys(settings, work)
 
 
 def every(settings: Settings) -> list[StoredKey]:
@@ -77,6 +116,13 @@ def every(settings: Settings) -> list[StoredKey]:
 def has_database(settings: Settings) -> bool:
     """Whether there is a database already; one elsewhere is taken to be there."""
     return settings.database_url is not None or (settings.data_dir / FILE_NAME).exists()
+
+
+def _with_old_keys(settings: Settings, work: Callable[[Keys], Awaitable[_Answer]]) -> _Answer:
+    """As `_with_keys`, where there must be keys already."""
+    if not has_database(settings):
+        raise Misused(f"There are no keys in {settings.data_dir}: check TRISTAR_DATA_DIR.")
+    return _with_keys(settings, work)
 
 
 def _with_keys(settings: Settings, work: Callable[[Keys], Awaitable[_Answer]]) -> _Answer:
@@ -131,6 +177,7 @@ def outline(key: StoredKey) -> dict[str, object]:
         "expires_at": moment(key.expires_at),
         "revoked_at": moment(key.revoked_at),
         "last_used_at": moment(key.last_used_at),
+        "former_until": moment(key.former_until),
     }
 
 

@@ -1,4 +1,4 @@
-"""`tristar keys`: API keys made, listed and revoked in the database that `serve` uses."""
+"""`tristar keys`: API keys made, listed, changed, rotated and revoked in the database that `serve` uses."""
 
 from typing import Annotated
 
@@ -6,7 +6,8 @@ import typer
 
 from tristar.auth.scopes import SCOPES, parse
 from tristar.cli.configuration import ConfigOption, JsonOption, settings_or_refuse
-from tristar.cli.endings import Misused, plain_errors
+from tristar.cli.endings import plain_errors
+from tristar.cli.keychange import rotate, update
 from tristar.cli.keylimits import (
     ConcurrentOption,
     DayBudgetOption,
@@ -18,17 +19,17 @@ from tristar.cli.keylimits import (
     limits_by_llm,
     limits_of,
 )
+from tristar.cli.keynames import key_id_of, policy, printable, recorder_of
 from tristar.cli.lines import print_whole, shown
 from tristar.cli.moments import future
-from tristar.cli.recording import Recorder, refuse_stranger
 from tristar.cli.terminal import print_json
 from tristar.clock import SystemClock
-from tristar.exchange import PROMPT_POLICIES, PromptPolicy
-from tristar.settings import Settings
+from tristar.exchange import PROMPT_POLICIES
 
 app = typer.Typer(help="API keys.", no_args_is_help=True)
 
-_NAME_CHARS = 128
+app.command()(update)
+app.command()(rotate)
 
 
 @app.command()
@@ -83,16 +84,16 @@ def create(
             "budget_usd_per_month": budget_usd_per_month,
         }
         new = NewKey(
-            name=_name(name, "--name"),
+            name=printable(name, "--name"),
             scopes=parse(scope or ["chat"]),
-            llms=tuple(_name(each, "--llm") for each in llm) if llm else None,
-            projects=tuple(_name(each, "--project") for each in project) if project else None,
+            llms=tuple(printable(each, "--llm") for each in llm) if llm else None,
+            projects=tuple(printable(each, "--project") for each in project) if project else None,
             limits=limits_of(told, allow_unpriced=allow_unpriced),
             llm_limits=limits_by_llm(llm_limit, allow_unpriced=allow_unpriced),
             expires_at=ends.timestamp() if ends else None,
-            prompt_policy=_policy(prompts),
+            prompt_policy=policy(prompts),
         )
-        made = keyring.make(settings, _recorder(settings), new)
+        made = keyring.make(settings, recorder_of(settings), new)
     if as_json:
         print_json(keyring.outline(made.stored) | {"key": made.secret})
         return
@@ -147,29 +148,5 @@ def revoke(
 
     settings = settings_or_refuse(config)
     with plain_errors():
-        if not key_id.startswith("key_"):
-            raise Misused("Give the key's id (key_…, see `tristar keys list`), never the key itself.")
-        stored = keyring.revoke(settings, _recorder(settings), key_id)
+        stored = keyring.revoke(settings, recorder_of(settings), key_id_of(key_id))
     typer.echo(f"{stored.id} ({shown(stored.name)}) is revoked since {keyring.moment(stored.revoked_at)}.")
-
-
-def _recorder(settings: Settings) -> Recorder:
-    refuse_stranger(settings.audit.dir)
-    return Recorder(settings, make=True)
-
-
-def _policy(text: str | None) -> PromptPolicy | None:
-    for policy in PROMPT_POLICIES:
-        if text == policy:
-            return policy
-    if text is None:
-        return None
-    raise Misused(f"--prompts = {text[:80]!r}: use one of {', '.join(PROMPT_POLICIES)}.")
-
-
-def _name(text: str, flag: str) -> str:
-    if not text or len(text) > _NAME_CHARS or not text.isprintable() or text != text.strip():
-        raise Misused(
-            f"{flag} = {text[:80]!r}: use 1 to {_NAME_CHARS} printable characters, no space at either end."
-        )
-    return text

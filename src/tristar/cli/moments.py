@@ -37,6 +37,19 @@ def future(text: str | None, flag: str, clock: Clock) -> dt.datetime | None:
     return None if text is None else _moment(text, flag, clock, 1)
 
 
+def length_s(text: str, flag: str, most_s: int) -> float:
+    """A length of time in seconds: `90s`, `7d`.
+
+    Raises:
+        Misused: it is none, or longer than `most_s`.
+    """
+    length = _LENGTH.fullmatch(text.strip())
+    seconds = int(length[1]) * _UNITS_S[length[2]] if length else most_s + 1
+    if seconds > most_s:
+        raise Misused(f"{flag} = {text[:64]!r}: use 0s to {most_s // 86_400}d, as in 90s, 5m, 1h, 7d.")
+    return seconds
+
+
 def _moment(text: str, flag: str, clock: Clock, direction: int) -> dt.datetime:
     length = _LENGTH.fullmatch(text.strip())
     try:

@@ -2,7 +2,7 @@
 
 from tristar.auth.gate import KeyRefused
 from tristar.clock import Clock
-from tristar.errors import Forbidden, GatewayError, LimitExceeded
+from tristar.errors import Forbidden, GatewayError, LimitExceeded, LoginsThrottled
 from tristar.exchange import Exchange
 from tristar.ledger import Ledger, Notice
 
@@ -36,6 +36,8 @@ class Doorman:
         match error:
             case KeyRefused():
                 notice = _notice(exchange, "auth_failure", "SECURITY", error.reason)
+            case LoginsThrottled():
+                notice = _notice(exchange, "auth_failure", "SECURITY", "throttled")
             case Forbidden():
                 notice = _notice(exchange, "access_denied", "SECURITY", error.code)
             case LimitExceeded():

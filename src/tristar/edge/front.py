@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import structlog
 
 from tristar.auth.actor import ANONYMOUS, Actor
+from tristar.auth.address import is_loopback
 from tristar.auth.gate import Gate, KeyRefused
+from tristar.auth.throttle import Throttle
 from tristar.clock import Clock
 from tristar.corridor import Asked, Reply, upstream_headers
 from tristar.edge.closing import ClosingSend, template
@@ -30,7 +32,15 @@ from tristar.edge.request import (
     check_path,
 )
 from tristar.edge.visit import Answer, AsgiVisit, Visit
-from tristar.errors import Forbidden, GatewayError, MethodNotAllowed, NoRecord, Unavailable, UpstreamFailed
+from tristar.errors import (
+    Forbidden,
+    GatewayError,
+    LoginsThrottled,
+    MethodNotAllowed,
+    NoRecord,
+    Unavailable,
+    UpstreamFailed,
+)
 from tristar.exchange import Exchange, Ids, Outcome
 from tristar.ledger import Ledger
 from tristar.relay.departure import ClientGone, Departure
@@ -39,6 +49,8 @@ CLIENT_GONE_STATUS = 499
 BROKEN_STREAM_STATUS = 502
 OPEN_PATHS = ("/health/", "/console/")
 CONSOLE = "/console"
+THROTTLED = "_throttled"
+"""The endpoint of requests that are refused for the failed logins before them: counted, not audited."""
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 Endpoint = Callable[[Asked, Reply], Awaitable[None]]
@@ -66,6 +78,7 @@ class Front:
         self,
         *,
         gate: Gate,
+        throttle: Throttle,
         ledger: Ledger,
         clock: Clock,
         endpoints: Mapping[str, Endpoint],
@@ -77,6 +90,7 @@ class Front:
         deadline_s: float,
     ) -> None:
         self._gate = gate
+        self._throttle = throttle
         self._ledger = ledger
         self._clock = clock
         self._ids = Ids()
@@ -147,20 +161,38 @@ class Front:
 
     async def _identify(self, exchange: Exchange, incoming: Incoming) -> Actor:
         try:
-            try:
-                actor = self._authenticate(exchange, incoming)
-            except KeyRefused as refused:
-                if refused.reason != "unknown":
-                    raise
-                actor = await self._gate.admit(incoming.key)
+            actor = self._authenticate(exchange, incoming)
         except KeyRefused as refused:
-            exchange.auth_failure = refused.reason
             exchange.log_level = "SECURITY"
-            raise
+            actor = await self._look_again(exchange, incoming, refused)
+            exchange.log_level = "INFO"
         exchange.actor = actor.key_id
         if actor is not ANONYMOUS:
             self._doorman.admitted(exchange)
         return actor
+
+    async def _look_again(self, exchange: Exchange, incoming: Incoming, refused: KeyRefused) -> Actor:
+        """A key that is not good, as far as is known here: it may have been made a moment ago.
+
+        Raises:
+            KeyRefused: it is not good.
+            LoginsThrottled: its address has sent too many of these. Such requests have no records of their
+                own, so that nobody floods the log: one record counts them.
+        """
+        try:
+            self._throttle.check(exchange.ip_address)
+        except LoginsThrottled:
+            exchange.auth_failure, exchange.endpoint = "throttled", THROTTLED
+            exchange.audited, exchange.action = False, "request"
+            raise
+        try:
+            if refused.reason != "unknown":
+                raise refused
+            return await self._gate.admit(incoming.key)
+        except KeyRefused as final:
+            self._throttle.failed(exchange.ip_address)
+            exchange.auth_failure = final.reason
+            raise
 
     def _authenticate(self, exchange: Exchange, incoming: Incoming) -> Actor:
         if self._gate.is_open and not is_loopback(exchange.ip_address):
@@ -284,8 +316,3 @@ def _describe(exchange: Exchange, error: GatewayError) -> None:
             exchange.rejected_by, exchange.rejected_scope = "provider", "llm"
         return
     exchange.details = {"error": error.code, **(exchange.details or {})}
-
-
-def is_loopback(address: str | None) -> bool:
-    """Whether a peer's address is this machine."""
-    return address is None or address.startswith("127.") or address in {"::1", "::ffff:127.0.0.1"}

@@ -1,23 +1,40 @@
-"""`/admin/keys`: keys made, listed and revoked."""
+"""`/admin/keys`: keys made, listed, changed, rotated and revoked."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from tristar.auth.actor import Actor, Limits
-from tristar.auth.keys import Keys, NewKey, StoredKey
-from tristar.auth.scopes import Scope, expand, parse
+from tristar.auth.grants import check_grant
+from tristar.auth.keys import Keys, NewKey, StoredKey, terms_of, with_limits
+from tristar.auth.scopes import Scope, parse
 from tristar.auth.terms import microusd, shown, shown_by_llm
 from tristar.edge.access import Events, exchange, refusals, requires
 from tristar.edge.keylimits import ByLlm, Count, LlmLimits, Usd, limits_by_llm
-from tristar.errors import BadRequest, Forbidden
+from tristar.errors import BadRequest, NoRecord
 from tristar.exchange import Exchange, PromptPolicy
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Names = Annotated[list[Name], Field(min_length=1, max_length=1000)]
+
+
+OVERLAP_LIMIT_S = 30 * 86_400.0
+
+_DIRECT = ("name", "scopes", "llms", "projects", "llm_limits", "expires_at", "prompt_policy")
+_LIMITS = {
+    "requests_per_minute": "requests_per_minute",
+    "tokens_per_minute": "tokens_per_minute",
+    "max_concurrent": "max_concurrent",
+    "budget_usd_per_day": "budget_day_microusd",
+    "budget_usd_per_month": "budget_month_microusd",
+    "allow_unpriced": "allow_unpriced",
+}
+"""What a change says of limits, and what it is called in `Limits`."""
 
 
 class KeyRequest(BaseModel):
@@ -47,6 +64,37 @@ class KeyRequest(BaseModel):
     )
 
 
+class KeyChange(BaseModel):
+    """What is to be different; what is left out stays. `null` takes a limit or restriction away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    # Without defaults of their own: these cannot be taken away.
+    name: Name = Field(default_factory=str)
+    scopes: list[Scope] = Field(default_factory=list)
+    llms: Names | None = None
+    projects: Names | None = None
+    requests_per_minute: Count | None = Field(default=None, strict=True)
+    tokens_per_minute: Count | None = Field(default=None, strict=True)
+    max_concurrent: Count | None = Field(default=None, strict=True)
+    budget_usd_per_day: Usd | None = Field(default=None, strict=True)
+    budget_usd_per_month: Usd | None = Field(default=None, strict=True)
+    allow_unpriced: bool = Field(default_factory=bool, strict=True)
+    llm_limits: ByLlm | None = None
+    expires_at: AwareDatetime | None = None
+    prompt_policy: PromptPolicy | None = None
+
+
+class Rotation(BaseModel):
+    """How a key is replaced."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_s: Annotated[float, Field(ge=0, le=OVERLAP_LIMIT_S, allow_inf_nan=False)] = Field(
+        default=3600.0, strict=True, description="How long the present key works on; 0 ends it at once."
+    )
+
+
 class KeyOut(BaseModel):
     """A key, without the key."""
 
@@ -69,6 +117,9 @@ class KeyOut(BaseModel):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None = Field(description="At most a minute behind.")
+    former_until: datetime | None = Field(
+        description="Until when the key before the last rotation works beside this one; may be past."
+    )
 
 
 class MadeKeyOut(KeyOut):
@@ -102,6 +153,16 @@ def router(keys: Keys, events: Events) -> APIRouter:
         responses=refusals(),
     )
     add("/admin/keys", handlers.listed, methods=["GET"], response_model=KeyList, responses=refusals())
+    one = "/admin/keys/{key_id}"
+    add(one, handlers.shown, methods=["GET"], response_model=KeyOut, responses=refusals(404))
+    add(one, handlers.change, methods=["PATCH"], response_model=KeyOut, responses=refusals(404, 409))
+    add(
+        one + "/rotate",
+        handlers.rotate,
+        methods=["POST"],
+        response_model=MadeKeyOut,
+        responses=refusals(404, 409),
+    )
     add("/admin/keys/{key_id}", handlers.revoke, methods=["DELETE"], status_code=204, responses=refusals(404))
     return routes
 
@@ -114,13 +175,9 @@ class _KeyRoutes:
         self._events = events
 
     async def make(self, body: KeyRequest, actor: Admin, story: Story) -> Response:
-        """Make a key. Nobody grants a scope that they do not have."""
+        """Make a key. Nobody grants what they do not have: a scope, an llm, a project."""
         new = _new_key(body)
-        beyond = sorted(expand(new.scopes) - actor.scopes)
-        if beyond:
-            raise Forbidden(
-                f"Your own key lacks the scope {beyond[0]!r}, so it cannot grant it.", param="scopes"
-            )
+        check_grant(new, actor)
         made = await self._keys.make(new, actor.key_id)
         await self._events.record("key_created", f"/admin/keys/{made.stored.id}", _trail(made.stored), story)
         return _answer(_shown(made.stored) | {"key": made.secret}, 201)
@@ -135,11 +192,66 @@ class _KeyRoutes:
         page = await self._keys.page(limit, cursor)
         return _answer({"data": [_shown(key) for key in page.keys], "next_cursor": page.next_cursor})
 
+    async def shown(self, key_id: str, _actor: Admin) -> Response:
+        """One key."""
+        return _answer(_shown(await self._keys.one(key_id)))
+
+    async def change(self, key_id: str, body: KeyChange, actor: Admin, story: Story) -> Response:
+        """Change a key's terms: within 2 s they hold everywhere. The key itself stays.
+
+        Nobody changes a key that may do more than their own, or makes it so.
+        """
+        told = body.model_dump(exclude_unset=True)
+
+        def edit(before: StoredKey) -> NewKey:
+            check_grant(before, actor)
+            after = _changed(before, body, told)
+            check_grant(after, actor)
+            return after
+
+        changed = await self._keys.change(key_id, edit)
+        details = _trail(changed.after) | {"changed": sorted(told)}
+        await self._record_update(changed.before, details, story)
+        return _answer(_shown(changed.after))
+
+    async def rotate(self, key_id: str, body: Rotation, actor: Admin, story: Story) -> Response:
+        """Replace a key: the new one works at once, the present one for `overlap_s` more.
+
+        Id, terms, use and budgets stay. A key that overlapped before ends now. Nobody rotates a key that may
+        do more than their own.
+        """
+        made = await self._keys.rotate(key_id, body.overlap_s, lambda before: check_grant(before, actor))
+        assert made.before is not None  # noqa: S101 - it was rotated
+        details = _trail(made.stored) | {"changed": ["key"], "overlap_s": body.overlap_s}
+        await self._record_update(made.before, details, story)
+        return _answer(_shown(made.stored) | {"key": made.secret})
+
+    async def _record_update(self, before: StoredKey, details: Mapping[str, object], story: Exchange) -> None:
+        """Record a change; one that cannot be recorded is undone."""
+        try:
+            await self._events.record("key_updated", f"/admin/keys/{before.id}", details, story)
+        except NoRecord:
+            await self._keys.put_back(before)
+            raise
+
     async def revoke(self, key_id: str, _actor: Admin, story: Story) -> Response:
         """Revoke a key: within 2 s it is refused everywhere. Doing so again changes nothing."""
         revoked = await self._keys.revoke(key_id)
         await self._events.record("key_revoked", f"/admin/keys/{key_id}", _trail(revoked), story)
         return Response(status_code=204)
+
+
+def _changed(before: StoredKey, body: KeyChange, told: Mapping[str, object]) -> NewKey:
+    """The terms of a key after a change."""
+    asked = _new_key(KeyRequest(**{"name": before.name, **_given(body, told)}))
+    limits = {name: getattr(asked.limits, name) for told_as, name in _LIMITS.items() if told_as in told}
+    direct = {name: getattr(asked, name) for name in _DIRECT if name in told}
+    after = replace(terms_of(before), **direct)
+    return with_limits(after, replace(after.limits, **limits))
+
+
+def _given(body: KeyChange, told: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(body, name) for name in told}
 
 
 def _new_key(body: KeyRequest) -> NewKey:
@@ -193,6 +305,7 @@ def _shown(key: StoredKey) -> dict[str, object]:
         "expires_at": _moment(key.expires_at),
         "revoked_at": _moment(key.revoked_at),
         "last_used_at": _moment(key.last_used_at),
+        "former_until": _moment(key.former_until),
     }
 
 

@@ -4,11 +4,11 @@ So the log tells at once that somebody is turned away, and nobody can flood it b
 and again. The counts of a caller's records add up to how often it happened.
 """
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tristar.auth.address import network_of
 from tristar.clock import Clock
 from tristar.ledger import Notice
 
@@ -54,7 +54,7 @@ class Folds:
 
     def take(self, notice: Notice) -> None:
         """Record the notice, or count it."""
-        caller = notice.action, notice.user_id, _network(notice.ip_address)
+        caller = notice.action, notice.user_id, network_of(notice.ip_address)
         if notice.action == "auth_success":
             self._take_login(caller, notice)
             return
@@ -103,16 +103,6 @@ class Folds:
         fold = Fold(notice, now, now, folded=False)
         fold.add(notice, now)
         self._record(fold)
-
-
-def _network(address: str | None) -> str | None:
-    """What one caller can choose freely counts as one: an IPv6 address by its /64."""
-    if address is None or ":" not in address:
-        return address
-    try:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    except ValueError:
-        return address
 
 
 def _of_nobody(notice: Notice) -> Notice:

@@ -181,6 +181,12 @@ class Lag(msgspec.Struct, array_like=True, tag=30):
     seconds: float
 
 
+class Revoked(msgspec.Struct, array_like=True, tag=42):
+    """How long this worker still took a key that was revoked."""
+
+    seconds: float
+
+
 class Look(msgspec.Struct, array_like=True, tag=40):
     """What an operator wants to see of the host, answered by `Told`; see `host.lookout`."""
 
@@ -212,6 +218,7 @@ FromWorker = (
     | Notice
     | Lag
     | Look
+    | Revoked
 )
 FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Fares | Ailing | Told
 

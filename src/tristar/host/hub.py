@@ -327,6 +327,11 @@ class Hub:
         """Record it, or count it where its like was recorded a moment ago."""
         self._folds.take(notice)
 
+    def note_revoked(self, seconds: float) -> None:
+        """A serving process still took a revoked key for so long."""
+        if self.books is not None:
+            self.books.key_revoked(seconds)
+
     def settle_notices(self) -> None:
         """Record what is counted and not recorded yet: the end is near."""
         self._folds.flush()

@@ -31,6 +31,7 @@ from tristar.host.frames import (
     Permit,
     Report,
     Reserve,
+    Revoked,
     Ruling,
     Scrape,
     Settle,
@@ -108,6 +109,10 @@ class Link(asyncio.Protocol):
     def tell_lag(self, seconds: float) -> None:
         """Tell how late a timer of this process's event loop fired."""
         self.tell(Lag(seconds))
+
+    def tell_revoked(self, seconds: float) -> None:
+        """Tell how long this process still took a revoked key."""
+        self.tell(Revoked(seconds))
 
     def settle(self, frame: Close, settled: Callable[[bool], None]) -> None:
         """Send one closed exchange; `settled(durable)` is called when its fate is known."""

@@ -38,6 +38,7 @@ from tristar.host.frames import (
     Page,
     Report,
     Reserve,
+    Revoked,
     Scrape,
     Settle,
     Told,
@@ -333,8 +334,8 @@ class WorkerLink(asyncio.Protocol):
                 self._port.obey(self, frame)
             case Look():
                 self._port.show(self, frame)
-            case Lag(seconds):
-                self._note_lag(seconds)
+            case Lag() | Revoked():
+                self._note_delay(frame)
             case Notice():
                 self._hub.notice(frame)
             case Hello(pid, slots_path):
@@ -360,9 +361,11 @@ class WorkerLink(asyncio.Protocol):
             case Abandon(n):
                 self._leases.abandon(n)
 
-    def _note_lag(self, seconds: float) -> None:
-        if self._hub.books is not None:
-            self._hub.books.event_loop_lag(seconds)
+    def _note_delay(self, frame: Lag | Revoked) -> None:
+        if isinstance(frame, Revoked):
+            self._hub.note_revoked(frame.seconds)
+        elif self._hub.books is not None:
+            self._hub.books.event_loop_lag(frame.seconds)
 
     def send_breakers(self) -> None:
         """Tell the worker every breaker as it is."""

@@ -123,6 +123,11 @@ class Books(Collector):
         with self._lock:
             self._requests.auth_failure(reason)
 
+    def key_revoked(self, seconds: float) -> None:
+        """Enter how long one serving process still took a revoked key."""
+        with self._lock:
+            self._requests.revocation_lag.bind().observe(seconds)
+
     def event_loop_lag(self, seconds: float) -> None:
         """Enter how late one timer of an event loop fired."""
         with self._lock:

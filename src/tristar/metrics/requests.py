@@ -12,8 +12,9 @@ OVERHEAD_BOUNDS_S: Final = (
     *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005),
     *(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
 )
+REVOCATION_BOUNDS_S: Final = (0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5, 10, 30, 60, 300)
 USUAL_STATUSES: Final = (200, 400, 401, 403, 404, 413, 429, 499, 500, 502, 503, 504)
-AUTH_FAILURES: Final = ("missing", "unknown", "revoked", "expired")
+AUTH_FAILURES: Final = ("missing", "unknown", "revoked", "expired", "throttled")
 
 REJECTIONS: Final = (
     ("key", "gateway"),
@@ -56,6 +57,11 @@ class Requests:
         self._auth_failures = Counter(
             "ailinux_auth_failures_total", "Requests refused for their key.", ("reason",)
         )
+        self.revocation_lag = Histogram(
+            "ailinux_key_revocation_lag_seconds",
+            "From a key's revocation until a serving process refuses it.",
+            REVOCATION_BOUNDS_S,
+        )
         self.active = Gauge("ailinux_active_connections", "HTTP requests in progress, scrapes apart.")
         self._endpoints = Vocabulary(_COUNT, "endpoint", overflows)
         self._methods = Vocabulary(_COUNT, "method", overflows, known=METHODS, cap=0, other=OTHER_METHOD)
@@ -76,6 +82,7 @@ class Requests:
             self._overhead,
             self._rejections,
             self._auth_failures,
+            self.revocation_lag,
         )
 
     def count(self, account: Account, example: Example | None = None) -> None:

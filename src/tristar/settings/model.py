@@ -85,9 +85,10 @@ class Logs:
 
 @dataclass(frozen=True)
 class Auth:
-    """The bootstrap key, and how long known keys outlive their store. Times in seconds."""
+    """The bootstrap key, and what becomes of keys that are not good. Times in seconds."""
 
     key_grace_s: float = 300.0
+    failed_logins_per_minute: int = 60
     admin_key: str | None = field(default=None, repr=False)
 
 

@@ -182,6 +182,14 @@ AUTH: Final[Sequence[Row]] = (
         Number(0, _DAY_S),
         "how long known keys keep working while the key store is down",
     ),
+    Row(
+        "failed_logins_per_minute",
+        Auth,
+        "failed_logins_per_minute",
+        Whole(0, 1_000_000),
+        "requests without a good key from one address (IPv6: /64); more get 429, and good keys always pass; "
+        "0: never",
+    ),
 )
 
 SLO: Final[Sequence[Row]] = (

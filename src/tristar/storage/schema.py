@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The revision that this code works with; a test holds it equal to the newest migration."""
 
 metadata = MetaData(
@@ -63,6 +63,8 @@ keys = Table(
     Column("allow_unpriced", Boolean, nullable=False),
     Column("prompt_policy", Text),
     Column("llm_limits", JSON(none_as_null=True)),
+    Column("former_hash", LargeBinary),
+    Column("former_until", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("expires_at", BigInteger),

@@ -208,12 +208,6 @@ HTTP: Final = Row(
                 ),
             ),
         ),
-        Panel(
-            "Refused keys",
-            "Per second, by reason.",
-            "reqps",
-            (Query(rate("ailinux_auth_failures_total", "reason"), "{{reason}}"),),
-        ),
     ),
 )
 

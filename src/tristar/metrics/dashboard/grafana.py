@@ -8,14 +8,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from tristar.metrics.dashboard import demand, upkeep
+from tristar.metrics.dashboard import access, demand, upkeep
 from tristar.metrics.dashboard.panel import Panel, Query, Row
 
 UID: Final = "tristar"
 TITLE: Final = "TriStar Multi-LLM System"
 
 ROWS: Final = (
-    *(demand.OVERVIEW, demand.BUDGETS, demand.HTTP, demand.LLMS, demand.TOKENS),
+    *(demand.OVERVIEW, demand.BUDGETS, demand.HTTP, demand.LLMS, demand.TOKENS, access.ACCESS),
     *(upkeep.RESILIENCE, upkeep.MEMORY, upkeep.AUDIT, upkeep.INTERNALS),
 )
 

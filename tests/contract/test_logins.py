@@ -1,0 +1,51 @@
+"""Who guesses keys at a running gateway is slowed down, counted, and cannot fill its log."""
+
+import pytest
+from tests.gateway import assert_books_balance
+from tests.gateway.fixtures import StartGateway
+
+ADMIN = {"authorization": "Bearer an-admin-key-for-tests"}
+GUESS = {"authorization": "Bearer tsk_guessed"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_guesses_are_throttled_and_good_keys_pass(gateway: StartGateway, workers: int) -> None:
+    """429 with Retry-After; a good key from the same address is served all the while."""
+    running = gateway(
+        toml="[auth]\nfailed_logins_per_minute = 8\n",
+        env={"TRISTAR_ADMIN_KEY": "an-admin-key-for-tests"},
+        workers=workers,
+    )
+    guesses = [running.request("POST", "/v1/chat", headers=GUESS, content=b"{}") for _ in range(20)]
+    none = running.request("GET", "/admin/keys")
+    good = [running.request("GET", "/v1/models", headers=ADMIN).status_code for _ in range(5)]
+    late = guesses[-1]
+
+    statuses = [guess.status_code for guess in guesses]
+    assert set(statuses) == {401, 429}
+    assert 4 <= statuses.count(401) <= 8
+    assert (late.status_code, late.json()["error"]["code"]) == (429, "too_many_failed_logins")
+    assert int(late.headers["retry-after"]) > 0
+    assert none.status_code == 429
+    assert good == [200] * 5
+    assert_books_balance(running)
+
+
+def test_guesses_do_not_fill_the_log(gateway: StartGateway) -> None:
+    """Those beyond the limit have no records: one counts them. The metrics count each."""
+    running = gateway(
+        toml="[auth]\nfailed_logins_per_minute = 5\n", env={"TRISTAR_ADMIN_KEY": "an-admin-key-for-tests"}
+    )
+    for _ in range(60):
+        running.request("POST", "/v1/chat/completions", headers=GUESS, content=b"{}")
+    scrape = running.scrape()
+    running.stop()
+    records = running.records()
+    failures = [record for record in records if record.action == "auth_failure"]
+
+    assert sum(record.terminal for record in records) == 5
+    assert len(failures) == 2
+    assert sum(record.details["count"] for record in failures) == 60
+    assert failures[-1].details["reasons"] == {"unknown": 4, "throttled": 55}
+    assert scrape.value("ailinux_auth_failures_total", reason="throttled") == 55
+    assert scrape.value("ailinux_request_count", endpoint="_throttled", method="POST", status="429") == 55
