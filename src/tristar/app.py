@@ -29,6 +29,7 @@ from tristar.clock import Clock, SystemClock
 from tristar.errors import SettingsInvalid, TriStarError, Unavailable
 from tristar.gateway import Gateway, Ties, Unwell
 from tristar.host.conditions import Conditions, Status
+from tristar.host.credentials import LinkCredentials
 from tristar.host.hub import Hub
 from tristar.host.link import Link, LinkBreakers, LinkLedger, LinkLimiter, LinkLookout, LinkScraper
 from tristar.host.local import LocalLedger
@@ -52,6 +53,7 @@ from tristar.metrics.audits import AuditReadings
 from tristar.metrics.books import Books
 from tristar.metrics.lag import watch_loop
 from tristar.routing.catalog import Catalog
+from tristar.routing.credentials import CredentialBoard
 from tristar.routing.redis import RedisBreakers
 from tristar.routing.shared import SharedBoard
 from tristar.settings import Settings, load
@@ -100,12 +102,15 @@ class Host:
         self.gateway: Gateway | None = None
         """The gateway in this process, if there is one; it takes reloaded configurations."""
         self.conditions = Conditions(self.hub)
+        self.credentials = CredentialBoard(settings.catalog, clock, self.conditions.note)
         self.hub.watch_health(self._note_audit)
         own = LocalLimiter(clock)
         self._replicas, limiter = self._join_replicas(own)
         self.limiter = self._purse = Purse(limiter, own, SpendingBook(self._database), clock)
         render = self._scraper.scrape if self._scraper else unmeasured
-        self.port = Port(self.hub, self.limiter, self.conditions, self._loop, render)
+        self.port = Port(
+            self.hub, self.limiter, self.conditions, self.credentials, loop=self._loop, render=render
+        )
         self._own_slots: SlotReader | None = None
         self.lookout = HubLookout(
             self.hub,
@@ -156,6 +161,7 @@ class Host:
         audit = replace(before.audit, sinks=after.audit.sinks, anchors=after.audit.anchors)
         self._settings = replace(before, catalog=after.catalog, audit=audit)
         self.hub.board.adopt(after.catalog)
+        self.credentials.adopt(after.catalog)
         if self.books is not None:
             self.books.set_models(model_pairs(after.catalog), after.catalog.names)
         if self.gateway is not None:
@@ -272,6 +278,7 @@ class Host:
             lookout=self.lookout,
             revoked=self.hub.note_revoked,
             breakers=self.hub.board,
+            credentials=self.credentials,
             limiter=self.limiter,
             scraper=self._scraper,
             unwell=Unwell(self.hub, self.port, self.conditions.all()),
@@ -445,6 +452,7 @@ async def connect_link(
         lookout=LinkLookout(link),
         revoked=link.tell_revoked,
         breakers=LinkBreakers(link, clock),
+        credentials=LinkCredentials(link, clock),
         limiter=LinkLimiter(link),
         scraper=scraper,
         unwell=Unwell(link, link, link.conditions),

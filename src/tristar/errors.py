@@ -268,12 +268,13 @@ class UpstreamFailed(GatewayError):
 
     `error_type` is the closed label of the metric and the audit record; `counts`
     says whether the breaker holds it against the llm; `body` is the provider's own
-    answer where there was one.
+    answer where there was one; `other_key` says that another of the operator's keys can be tried.
     """
 
     status, type, code = 502, "upstream_error", "upstream_error"
     error_type = "unknown"
     counts = True
+    other_key = False
     body: bytes | None = None
     upstream_status: int | None = None
 

@@ -38,8 +38,10 @@ from tristar.memory.store import Store
 from tristar.relay.attempts import Relay
 from tristar.relay.hedge import Hedges
 from tristar.relay.quota import Quota
+from tristar.relay.rotation import Rotation
 from tristar.relay.upstreams import Upstreams
 from tristar.routing.board import Breakers
+from tristar.routing.credentials import Credentials
 from tristar.routing.load import Loads
 from tristar.routing.pool import Chooser
 from tristar.routing.prices import Prices
@@ -54,6 +56,8 @@ EMBEDDINGS_PATH = "/v1/embeddings"
 
 _SINK_MODE = "requests are served, records wait in the log"
 _ANCHOR_MODE = "requests are served, newer checkpoints are kept on this machine only"
+_KEY_MODE = "the provider's other keys are used"
+_NO_KEY_MODE = "no key is left: its llms fail, or fall back"
 PRICES_AFTER_S = 1.0
 """Loading the price list takes 40 ms of a processor: it waits until the start is over."""
 
@@ -67,6 +71,7 @@ class Ties:
     revoked: Callable[[float], None]
     """Told how long this process still took a key that was revoked."""
     breakers: Breakers
+    credentials: Credentials
     limiter: Limiter
     scraper: Scraper | None
     unwell: "Unwell"
@@ -92,6 +97,15 @@ class Unwell:
     def of(self, name: str) -> Condition:
         """How a dependency of the host fares."""
         return self._conditions.get(name, WELL)
+
+    @property
+    def keys(self) -> Mapping[str, Condition]:
+        """The operator's keys at providers that are set aside, by the dependency's name."""
+        return {
+            name: condition
+            for name, condition in self._conditions.items()
+            if name.startswith("key:") and condition.status != "ok"
+        }
 
     @property
     def ailing(self) -> Mapping[str, str]:
@@ -169,6 +183,7 @@ class Gateway:
         router = self._router
         relay = Relay(
             upstreams=self._upstreams,
+            rotation=Rotation(ties.credentials, self._clock),
             breakers=ties.breakers,
             quota=self._quota,
             prices=self._prices,
@@ -229,6 +244,11 @@ class Gateway:
             found[f"sink:{sink.name}"] = self._outlet_condition(f"sink:{sink.name}", _SINK_MODE)
         for anchor in self._settings.audit.anchors:
             found[f"anchor:{anchor.name}"] = self._outlet_condition(f"anchor:{anchor.name}", _ANCHOR_MODE)
+        for name, condition in self._ties.unwell.keys.items():
+            mode = _NO_KEY_MODE if condition.status == "down" else _KEY_MODE
+            found[name] = Dependency(
+                status=condition.status, mode=mode, reason=condition.reason, required=False
+            )
         return found
 
     def _kind_of(self, name: str) -> str:

@@ -44,6 +44,7 @@ from tristar.metrics.audits import AuditReadings
 from tristar.metrics.books import Books
 from tristar.metrics.lag import watch_loop
 from tristar.routing.catalog import Catalog
+from tristar.routing.credentials import CredentialBoard
 from tristar.settings import Settings
 
 TAKEN_WITHIN_S: Final = 10.0
@@ -166,8 +167,14 @@ class Seat:
         slots = open_slots(settings)
         stack.callback(slots.close)
         scraper = None if books is None else HubScraper(books, loop, settings.metrics.path, _no_memory)
+        conditions = Conditions(hub)
         port = Port(
-            hub, LocalLimiter(self._clock), Conditions(hub), loop, scraper.scrape if scraper else unmeasured
+            hub,
+            LocalLimiter(self._clock),
+            conditions,
+            CredentialBoard(Catalog([]), self._clock, conditions.note),
+            loop=loop,
+            render=scraper.scrape if scraper else unmeasured,
         )
         server = await port.listen(settings.audit.dir / HUB_SOCKET)
         stack.push_async_callback(self._close_port, port, server)

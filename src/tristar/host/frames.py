@@ -14,6 +14,7 @@ from tristar.exchange import Account
 from tristar.ledger import Notice
 from tristar.limits.allowance import Amount, Subject
 from tristar.limits.usage import Refusal, Standings
+from tristar.routing.credentials import Setback
 
 FRAME_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -204,6 +205,29 @@ class Told(msgspec.Struct, array_like=True, tag=41):
     problem: str = ""
 
 
+class KeyRefused(msgspec.Struct, array_like=True, tag=31):
+    """A provider does not take one of the operator's keys: it is to be set aside for so long."""
+
+    provider: str
+    fingerprint: str
+    reason: str
+    rest_s: float
+
+
+class KeyAccepted(msgspec.Struct, array_like=True, tag=32):
+    """A provider took a key whose time aside was over."""
+
+    provider: str
+    fingerprint: str
+
+
+class KeysAside(msgspec.Struct, array_like=True, tag=33):
+    """The keys of a provider that are set aside now, no others, by fingerprint."""
+
+    provider: str
+    setbacks: dict[str, Setback]
+
+
 FromWorker = (
     Hello
     | Close
@@ -219,8 +243,12 @@ FromWorker = (
     | Lag
     | Look
     | Revoked
+    | KeyRefused
+    | KeyAccepted
 )
-FromHub = Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Fares | Ailing | Told
+FromHub = (
+    Fates | Permit | Breaker | Page | Health | Done | Adopt | Fly | Ruling | Fares | Ailing | Told | KeysAside
+)
 
 T = TypeVar("T")
 

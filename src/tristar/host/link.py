@@ -25,6 +25,7 @@ from tristar.host.frames import (
     FromWorker,
     Health,
     Hello,
+    KeysAside,
     Lag,
     Look,
     Page,
@@ -46,6 +47,7 @@ from tristar.limits.allowance import Amount, Subject
 from tristar.limits.limiter import FREE, Reservation
 from tristar.limits.usage import Refusal
 from tristar.routing.board import NO_BREAKER
+from tristar.routing.credentials import Setbacks
 
 SCRAPE_TIMEOUT_S = 8.0
 LOOK_TIMEOUT_S = 5.0
@@ -70,6 +72,8 @@ class Link(asyncio.Protocol):
         self.unwell = ""
         self.ailing: Mapping[str, str] = {}
         """Why sinks and anchors of the audit log are degraded, by the dependency's name."""
+        self.setbacks: dict[str, Setbacks] = {}
+        """The operator's keys that are set aside, by provider."""
         self.conditions: dict[str, Condition] = {}
         """How what the host leans on fares, as the hub last told."""
         self.closed = False
@@ -168,6 +172,8 @@ class Link(asyncio.Protocol):
                 self.ailing = reasons
             case Fares(name, status, reason):
                 self.conditions[name] = Condition(cast("Status", status), reason)
+            case KeysAside(provider, setbacks):
+                self.setbacks[provider] = setbacks
             case Fly(n):
                 self.tell(Flying(n, [(*pair, count) for pair, count in self.in_flight.items()]))
             case Adopt(settings):

@@ -32,6 +32,9 @@ from tristar.host.frames import (
     FromWorker,
     Health,
     Hello,
+    KeyAccepted,
+    KeyRefused,
+    KeysAside,
     Lag,
     Look,
     Order,
@@ -52,6 +55,7 @@ from tristar.host.probes import Probes
 from tristar.host.slots import Begun, SlotReader
 from tristar.ledger import Notice
 from tristar.limits.limiter import Limiter
+from tristar.routing.credentials import CredentialBoard
 
 _log = structlog.get_logger("tristar.host")
 
@@ -69,6 +73,8 @@ class Port:
         hub: Hub,
         limiter: Limiter,
         conditions: Conditions,
+        credentials: CredentialBoard,
+        *,
         loop: asyncio.AbstractEventLoop,
         render: Render,
     ) -> None:
@@ -77,6 +83,7 @@ class Port:
         self.ailing: dict[str, str] = {}
         """Why sinks and anchors of the audit log are degraded, by the dependency's name."""
         self.conditions = conditions
+        self.credentials = credentials
         self.loop = loop
         self._render = render
         self.links: set[WorkerLink] = set()
@@ -88,6 +95,7 @@ class Port:
         hub.watch_health(self._health_changed)
         hub.watch_breakers(self._breaker_changed)
         conditions.watch(self._condition_changed)
+        credentials.watch(self._credentials_changed)
 
     async def listen(self, path: Path) -> asyncio.Server:
         """Accept workers at a Unix socket that only this user can open."""
@@ -187,6 +195,11 @@ class Port:
     def _condition_changed(self, name: str, condition: Condition) -> None:
         for link in self.links:
             link.send(Fares(name, condition.status, condition.reason))
+
+    def _credentials_changed(self, provider: str) -> None:
+        frame = KeysAside(provider, dict(self.credentials.setbacks(provider)))
+        for link in self.links:
+            link.send(frame)
 
     def tell_ailing(self, reasons: dict[str, str]) -> None:
         """These sinks and anchors of the audit log are degraded now, no others."""
@@ -330,12 +343,12 @@ class WorkerLink(asyncio.Protocol):
                 self._port.scrape(self, frame)
             case Flying(_, attempts):
                 self._note_in_flight(attempts)
-            case Order():
-                self._port.obey(self, frame)
-            case Look():
-                self._port.show(self, frame)
+            case Order() | Look():
+                self._take_question(frame)
             case Lag() | Revoked():
                 self._note_delay(frame)
+            case KeyRefused() | KeyAccepted():
+                self._take_key(frame)
             case Notice():
                 self._hub.notice(frame)
             case Hello(pid, slots_path):
@@ -350,6 +363,8 @@ class WorkerLink(asyncio.Protocol):
         self.send(Ailing(self._port.ailing))
         for name, condition in self._port.conditions.all().items():
             self.send(Fares(name, condition.status, condition.reason))
+        for provider, setbacks in self._port.credentials.all().items():
+            self.send(KeysAside(provider, dict(setbacks)))
         self.send_breakers()
 
     def _take_lease(self, frame: Reserve | Settle | Abandon) -> None:
@@ -366,6 +381,21 @@ class WorkerLink(asyncio.Protocol):
             self._hub.note_revoked(frame.seconds)
         elif self._hub.books is not None:
             self._hub.books.event_loop_lag(frame.seconds)
+
+    def _take_question(self, frame: Order | Look) -> None:
+        match frame:
+            case Order():
+                self._port.obey(self, frame)
+            case Look():
+                self._port.show(self, frame)
+
+    def _take_key(self, frame: KeyRefused | KeyAccepted) -> None:
+        credentials = self._port.credentials
+        match frame:
+            case KeyRefused(provider, fingerprint, reason, rest_s):
+                credentials.refused(provider, fingerprint, reason, rest_s)
+            case KeyAccepted(provider, fingerprint):
+                credentials.accepted(provider, fingerprint)
 
     def send_breakers(self) -> None:
         """Tell the worker every breaker as it is."""

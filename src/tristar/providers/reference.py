@@ -35,7 +35,29 @@ auth = "bearer"
 
 """
 
-_REST = """
+_KEYS = """
+## Several keys
+
+A variable may hold several keys separated by commas, and `api_key_env` may name several variables:
+
+```toml
+api_key_env = ["OPENAI_KEY_A", "OPENAI_KEY_B"]
+```
+
+They are used in turn. A key that the provider refuses (401, 403), or whose quota is spent (402, or 429 with
+`insufficient_quota`), is set aside for five minutes, or for as long as the provider's Retry-After says, an
+hour at most; the request goes on with the next key at once, and the breaker does not count it. All workers
+of a host know of it; each host finds out for itself. When every key is set aside, the one whose time is over
+first is used, and what it meets is the llm's own failure: fall back, else 502 (429 where the quota is
+spent).
+
+A key that is set aside, or the only key once it is refused, is one line in the log, one
+`dependency_transition` in the audit log, and 0.5 in
+`ailinux_dependency_up{dependency="key:PROVIDER:NUMBER"}` (0: no key is left), which the alert
+DependencyDegraded watches; `/health/ready` gives the reason. It is well again when, after that time, a
+request succeeds with it. The reason names its variable and the first 8 hexadecimal digits of its SHA-256,
+never the key: `printf %s "$KEY" | sha256sum` tells which it is.
+
 ## Not yet
 
 Amazon Bedrock and Google Vertex AI want signed requests or short-lived credentials. They wait until that can
@@ -47,7 +69,7 @@ def render() -> str:
     """The whole page as Markdown, ending in one newline."""
     hosted = [row for row in KNOWN if not row.is_server]
     local = [row for row in KNOWN if row.is_server]
-    return "\n".join([_HEAD, _table(hosted), _LOCAL, _table(local), _OTHERS]) + _schemes() + _REST
+    return "\n".join([_HEAD, _table(hosted), _LOCAL, _table(local), _OTHERS]) + _schemes() + _KEYS
 
 
 def _table(rows: Sequence[KnownProvider]) -> str:

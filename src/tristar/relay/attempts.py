@@ -21,6 +21,7 @@ from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.failure import Verdict, refusal, timed_out, verdict
 from tristar.relay.hedge import Hedges, race
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
+from tristar.relay.rotation import Rotation
 from tristar.relay.stream import LiveStream
 from tristar.relay.transport import Headers, Response
 from tristar.relay.upstreams import Upstreams
@@ -95,6 +96,7 @@ class Relay:
         self,
         *,
         upstreams: Upstreams,
+        rotation: Rotation,
         breakers: Breakers,
         quota: Quota,
         prices: Prices,
@@ -104,6 +106,7 @@ class Relay:
         random: Random,
     ) -> None:
         self._upstreams = upstreams
+        self._rotation = rotation
         self._breakers = breakers
         self._quota = quota
         self._prices = prices
@@ -305,7 +308,7 @@ class Relay:
         self, llm: Llm, permit: int, errand: Errand, once: "_Once[T]", reason: str | None
     ) -> T:
         try:
-            tries = 0
+            tries, spare_keys = 0, len(llm.provider.keys) - 1
             while True:
                 try:
                     return await self._attempt(llm, permit, errand, once, reason)
@@ -314,6 +317,10 @@ class Relay:
                 errand.fresh = before.error_type == "stale_connection"
                 if errand.fresh:
                     continue  # once: a connection that is new cannot be stale
+                if before.other_key and spare_keys > 0:
+                    permit = await self._permit_again(before, llm)
+                    spare_keys -= 1
+                    continue
                 permit = await self._wait(before, llm, permit, errand, tries)
                 tries += 1
         except BaseException:
@@ -330,7 +337,11 @@ class Relay:
         if errand.rival:
             raise before
         # A 429 opened the breaker for later requests; this one waited as it was told.
-        again = permit if before.error_type == "rate_limited" else await self._permit(llm)
+        return permit if before.error_type == "rate_limited" else await self._permit_again(before, llm)
+
+    async def _permit_again(self, before: UpstreamFailed, llm: Llm) -> int:
+        """The permit for another attempt at the same llm. Raises `before` if there is none."""
+        again = await self._permit(llm)
         if again is None:
             raise before
         return again
@@ -415,7 +426,7 @@ class Relay:
         return stream
 
     async def _send(self, llm: Llm, attempt: Attempt, errand: Errand, limit: float) -> Response:
-        key = llm.provider.keys[0] if llm.provider.keys else None
+        key = self._rotation.next(llm.provider)
         upstream, head = self._upstreams.at(llm.provider, errand.call.path, llm.model, key)
         body = errand.call.body_for(llm.model, errand.prefill)
         response = await upstream.send(
@@ -424,7 +435,11 @@ class Relay:
         attempt.http_status = response.status
         if not 200 <= response.status < 300:
             body = await self._read_all(response, llm, errand, limit)
-            raise refusal(response.status, response.headers, body)
+            failure = refusal(response.status, response.headers, body)
+            if self._rotation.failed(llm.provider, key, failure):
+                failure.other_key, failure.counts = True, False  # the key is ill, not the llm
+            raise failure
+        self._rotation.worked(llm.provider, key)
         return response
 
     async def _read_all(self, response: Response, llm: Llm, errand: Errand, limit: float) -> bytes:

@@ -91,8 +91,9 @@ def _classify(status: int, error: ProviderError) -> UpstreamFailed:
     reason = error.message[:REASON_LIMIT] or f"HTTP {status}"
     if error.code in FILTER_CODES:
         return _made(UpstreamRefused, reason, status=status, error_type="content_filter", code=error.code)
-    if status == 429:
-        kind = "quota" if "insufficient_quota" in {error.code, error.type} else "rate_limited"
+    if status in {402, 429}:  # 402: the operator's balance there is spent (DeepSeek, OpenRouter)
+        spent = status == 402 or "insufficient_quota" in {error.code, error.type}
+        kind = "quota" if spent else "rate_limited"
         return _made(UpstreamUnwell, reason, status=429, error_type=kind, code="upstream_rate_limited")
     if status in {401, 403}:
         told = "The provider refused the gateway's own key; the operator has to replace it."
