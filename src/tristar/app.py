@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import pickle
 import secrets
@@ -473,13 +472,6 @@ def reload_on_hangup(host: Host) -> None:
         task.add_done_callback(tasks.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
-
-
-def settle_collector() -> None:
-    """Keep the garbage collector off what start-up made; collect the rest seldom (p99 latency)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tristar.app import linked, settle_collector, solo
+from tristar import heap
+from tristar.app import linked, solo
 from tristar.audit.writer import WriterBusy
 from tristar.edge.request import Receive, Scope, Send
 from tristar.errors import TriStarError
@@ -59,7 +60,7 @@ class Application:
         except TriStarError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        settle_collector()
+        heap.settle()
         await send({"type": "lifespan.startup.complete"})
 
     async def _stop(self) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 
-from tristar.app import hosting, linked, reload_on_hangup, settle_collector, solo
+from tristar import heap
+from tristar.app import hosting, linked, reload_on_hangup, solo
 from tristar.crew import Crew, Worker, fork
 from tristar.edge.server import Server
 from tristar.errors import StartRefused
@@ -36,7 +37,7 @@ def serve(settings: Settings) -> int:
 
 
 def _serve_many(settings: Settings, listener: socket.socket) -> int:
-    settle_collector()  # what is imported stays shared with the workers
+    heap.settle()  # what is imported stays shared with the workers
     supervisor = os.getpid()
     firstborn = [fork(lambda: _live(settings, listener, supervisor)) for _ in range(settings.server.workers)]
     try:
@@ -91,7 +92,7 @@ async def _run(gateway: Gateway, listener: socket.socket, drain_s: float) -> Non
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain)
-    settle_collector()
+    heap.settle()
     await server.listen(listener, BACKLOG)
     await told
     await server.drain(drain_s)
