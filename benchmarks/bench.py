@@ -1,73 +1,54 @@
-"""`make bench`: requests per second, latency and processor time, beside nginx as a plain proxy.
+"""`make bench`: requests per second, latency, processor time and memory, beside nginx as a plain proxy.
 
 The gateway runs alone on core 0; load (wrk) and upstream (nginx, a fixed 900-byte answer; for
 streams a small server that writes 50 separate chunks) share core 1. Every figure is the median
-of three runs. `--quick` takes under a minute, changes no file, and compares with
-`benchmarks/results.json`. Absolute figures drift from machine to machine: compare ratios.
+of three runs. `--peers` adds LiteLLM and Portkey, `--scale` many keys, streams and scrapes; with `--only`
+nothing else is measured, and the other figures of the output file stay. `--quick` takes about a minute,
+changes no file, and compares. Absolute figures drift from machine to machine: compare ratios.
 """
 
 import argparse
 import json
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import load, nginx, report
+from benchmarks import nginx, peers, report, scale
 from benchmarks.gateway import gateway
-from benchmarks.machine import facts, free_port, pinned, resident_mb, stop
+from benchmarks.machine import facts, free_port, memory_mb, pinned, stop
 from benchmarks.nginx import Served
+from benchmarks.plan import FULL, GATEWAY_CORE, LOAD_CORE, QUICK, STREAM_CLIENTS, Plan, median
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
-GATEWAY_CORE, LOAD_CORE = 0, 1
 ANSWER_BYTES = 900
-WARM_UP_S = 1
 OPEN_RATE = 500
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much to measure."""
-
-    repeats: int
-    seconds: int
-    clients: Sequence[int]
-
-
-FULL = Plan(repeats=3, seconds=5, clients=(1, 16, 64))
-QUICK = Plan(repeats=1, seconds=2, clients=(1, 64))
-STREAM_CLIENTS = 64
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under a minute; compares, writes nothing")
+    parser.add_argument("--quick", action="store_true", help="about a minute; compares, writes nothing")
+    parser.add_argument("--peers", action="store_true", help="LiteLLM and Portkey too, fetched if need be")
+    parser.add_argument(
+        "--scale", action="store_true", help="100,000 keys, 10,000 streams, 1,000 scrapes too"
+    )
+    parser.add_argument("--only", action="store_true", help="nothing but what --peers and --scale name")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the figures go")
     options = parser.parse_args()
-    missing = [tool for tool in ("nginx", "wrk", "taskset") if shutil.which(tool) is None]
+    missing = _missing(("nginx", "wrk", "taskset", *(("npm", "node") if options.peers else ())))
     if missing:
-        print(
-            f"missing: {', '.join(missing)}. Run: apt-get install nginx-light wrk util-linux", file=sys.stderr
-        )
+        print(f"missing: {', '.join(missing)}. Run: apt-get install {_packages(missing)}", file=sys.stderr)
         return 2
-    plan = QUICK if options.quick else FULL
     with tempfile.TemporaryDirectory(prefix="tristar-bench-") as name:
-        folder = Path(name)
-        results = {
-            "machine": facts(folder),
-            "json": _measure_json(folder, plan),
-            "sse": _measure_sse(folder, plan),
-            "more": {} if options.quick else _measure_more(folder, plan),
-        }
+        results = _measure(Path(name), options)
     _print(results)
     if options.quick:
         _compare(results, options.output)
@@ -79,15 +60,40 @@ def main() -> int:
     return 0
 
 
+def _missing(tools: tuple[str, ...]) -> list[str]:
+    return [tool for tool in tools if shutil.which(tool) is None]
+
+
+def _packages(tools: list[str]) -> str:
+    names = {"nginx": "nginx-light", "taskset": "util-linux", "node": "nodejs"}
+    return " ".join(names.get(tool, tool) for tool in tools)
+
+
+def _measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    plan = QUICK if options.quick else FULL
+    results: dict[str, Any] = json.loads(options.output.read_text()) if options.only else {}
+    if not options.only:
+        results["machine"] = facts(folder)
+        results["json"] = _measure_json(folder, plan)
+        results["sse"] = _measure_sse(folder, plan)
+        results["more"] = {} if options.quick else _measure_more(folder, plan)
+    with nginx.static(folder / "others", _answer(), LOAD_CORE) as upstream:
+        if options.peers:
+            with _sse_upstream() as streaming:
+                results["peers"] = peers.measure(folder / "peers", upstream.port, streaming.port, plan)
+        if options.scale:
+            results["scale"] = scale.measure(folder / "scale", upstream.port, plan)
+    return results
+
+
 def _measure_json(folder: Path, plan: Plan) -> dict[str, Any]:
     rows: dict[str, Any] = {}
-    lua = load.script(folder, stream=False)
     with nginx.static(folder / "static", _answer(), LOAD_CORE) as upstream:
         for name in ("direct", "nginx", "relaxed", "strict"):
             with _served(name, folder, upstream.port) as served:
-                rows[name] = {str(clients): _median(served, lua, clients, plan) for clients in plan.clients}
+                rows[name] = {str(clients): median(served, folder, clients, plan) for clients in plan.clients}
                 if name in {"relaxed", "strict"}:
-                    rows[name]["resident_mb"] = round(resident_mb(served.pid), 1)
+                    rows[name]["memory_mb"] = asdict(memory_mb(served.pid))
     for name, row in rows.items():
         for clients in (str(number) for number in plan.clients):
             for quantile in ("p50_ms", "p99_ms"):
@@ -98,57 +104,40 @@ def _measure_json(folder: Path, plan: Plan) -> dict[str, Any]:
 
 def _measure_sse(folder: Path, plan: Plan) -> dict[str, Any]:
     rows = {}
-    lua = load.script(folder, stream=True)
     with _sse_upstream() as upstream:
         for name in ("direct", "nginx", "relaxed", "strict"):
-            with _served(f"{name}", folder / "sse", upstream.port, buffering=False) as served:
-                rows[name] = {str(STREAM_CLIENTS): _median(served, lua, STREAM_CLIENTS, plan)}
+            with _served(name, folder / "sse", upstream.port, buffering=False) as served:
+                cell = median(served, folder, STREAM_CLIENTS, plan, stream=True)
+                rows[name] = {str(STREAM_CLIENTS): cell}
     return rows
 
 
 def _measure_more(folder: Path, plan: Plan) -> dict[str, Any]:
-    """Two workers, a fixed rate, many llms: each beside the row it is to be compared with."""
+    """Two workers and a fixed rate, each beside the row it is to be compared with."""
     rows: dict[str, Any] = {}
-    lua = load.script(folder, stream=False)
     both, alone = f"{GATEWAY_CORE},{LOAD_CORE}", str(GATEWAY_CORE)
     with nginx.static(folder / "more", _answer(), LOAD_CORE) as upstream:
-        rows["direct, 500 req/s open loop"] = _open_loop(upstream.port, plan)
+        direct = Served(0, upstream.port)
+        rows["direct, 500 req/s open loop"] = _open_loop(direct, plan)
         for workers in (1, 2):
             place = folder / f"workers{workers}"
             with gateway(place, upstream.port, "relaxed", cores=both, workers=workers) as served:
-                rows[f"relaxed, {workers} workers on both cores"] = _row(served, lua, plan)
-        for llms in (1, 1_000):
-            with gateway(folder / f"llms{llms}", upstream.port, "relaxed", cores=alone, llms=llms) as served:
-                rows[f"relaxed, {llms} llms"] = _row(served, lua, plan)
+                row = median(served, folder, 64, plan)
+                memory = memory_mb(served.pid)
+                row |= {"resident_mb": memory.largest_resident, "proportional_mb": memory.proportional}
+                rows[f"relaxed, {workers} workers on both cores"] = row | {"ready_s": served.ready_s}
         for mode in ("relaxed", "strict"):
             with gateway(folder / f"open-{mode}", upstream.port, mode, cores=alone) as served:
-                rows[f"{mode}, 500 req/s open loop"] = _open_loop(served.port, plan)
+                rows[f"{mode}, 500 req/s open loop"] = _open_loop(served, plan)
     return rows
 
 
-def _row(served: Served, lua: Path, plan: Plan) -> dict[str, float]:
-    return _median(served, lua, 64, plan) | {"resident_mb": round(resident_mb(served.pid), 1)}
-
-
-def _open_loop(port: int, plan: Plan) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.open_loop", str(port), str(OPEN_RATE), str(2 * plan.seconds)]
+def _open_loop(served: Served, plan: Plan) -> dict[str, float]:
+    asked = [str(served.port), str(OPEN_RATE), str(2 * plan.seconds), served.headers.get("Authorization", "")]
+    command = [sys.executable, "-m", "benchmarks.open_loop", *asked]
     done = subprocess.run(pinned(LOAD_CORE, command), capture_output=True, text=True, check=True, cwd=ROOT)
     told = json.loads(done.stdout)
     return {"req_per_s": told["answered"] * OPEN_RATE} | {name: told[name] for name in ("p50_ms", "p99_ms")}
-
-
-def _median(served: Served, lua: Path, clients: int, plan: Plan) -> dict[str, float]:
-    pid = served.pid or None
-    load.run(served.port, lua, clients=clients, seconds=WARM_UP_S, core=LOAD_CORE, pid=None)
-    samples = [
-        load.run(served.port, lua, clients=clients, seconds=plan.seconds, core=LOAD_CORE, pid=pid)
-        for _ in range(plan.repeats)
-    ]
-    return {
-        name: round(statistics.median(getattr(sample, name) for sample in samples), 3)
-        for name in asdict(samples[0])
-        if name != "requests"
-    }
 
 
 @contextmanager
@@ -222,24 +211,22 @@ def _print(results: dict[str, Any]) -> None:
         f"fdatasync p50 {machine['fdatasync_p50_ms']} ms p99 {machine['fdatasync_p99_ms']} ms, "
         f"load before {machine['load_average']}\n"
     )
-    head = f"{'':10}{'clients':>8}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'+p50':>9}{'+p99':>9}{'CPU us':>9}"
-    print(head)
-    for name, row in results["json"].items():
-        for clients, cell in row.items():
-            if isinstance(cell, dict):
-                print(_line(name, clients, cell))
-    print(f"\n50 real chunks per stream\n{head.replace('req/s', 'str./s')}")
-    for name, row in results["sse"].items():
-        for clients, cell in row.items():
-            print(_line(name, clients, cell))
-    for name, cell in results["more"].items():
-        print(f"{name:40}" + "".join(f"{key} {value:>9.2f}  " for key, value in cell.items()))
+    others = results.get("peers", {})
+    head = f"{'':24}{'clients':>8}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'+p50':>9}{'+p99':>9}{'CPU us':>9}"
+    for title, kind in ((head, "json"), (f"\n50 real chunks per stream\n{head}", "sse")):
+        print(title)
+        for name, row in {**results[kind], **others.get(kind, {})}.items():
+            for clients, cell in row.items():
+                if clients.isdigit():
+                    print(_line(name, clients, cell))
+    for name, cell in (results["more"] | results.get("scale", {})).items():
+        print(f"{name:44}" + "".join(f"{key} {value:,.2f}  " for key, value in cell.items()))
 
 
 def _line(name: str, clients: str, cell: dict[str, float]) -> str:
     added = [f"{cell[key]:>9.2f}" if key in cell else f"{'':9}" for key in ("added_p50_ms", "added_p99_ms")]
     return (
-        f"{name:10}{clients:>8}{cell['req_per_s']:>9.0f}{cell['p50_ms']:>9.2f}{cell['p99_ms']:>9.2f}"
+        f"{name:24}{clients:>8}{cell['req_per_s']:>9.0f}{cell['p50_ms']:>9.2f}{cell['p99_ms']:>9.2f}"
         f"{added[0]}{added[1]}{cell['cpu_us']:>9.1f}"
     )
 

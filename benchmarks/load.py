@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ REQUEST_BYTES = 600
 LUA = """\
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
+{headers}
 wrk.body = [==[{body}]==]
 done = function(summary, latency, requests)
   local errors = summary.errors
@@ -34,10 +36,11 @@ class Sample:
     requests: int
 
 
-def script(folder: Path, *, stream: bool) -> Path:
-    """wrk's script for a request of `REQUEST_BYTES`."""
+def script(folder: Path, *, stream: bool, headers: Mapping[str, str]) -> Path:
+    """wrk's script for a request of `REQUEST_BYTES` with these headers."""
     path = folder / ("stream.lua" if stream else "whole.lua")
-    path.write_text(LUA.format(body=request(stream=stream)))
+    lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items())
+    path.write_text(LUA.format(body=request(stream=stream), headers=lines))
     return path
 
 

@@ -2,13 +2,15 @@
 
 import os
 import platform
+import re
 import signal
 import socket
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,30 +49,66 @@ def fdatasync_ms(folder: Path, times: int = 500) -> tuple[float, float]:
 def cpu_s(pid: int) -> float:
     """Processor seconds, user and system, of the session that `pid` leads."""
     total = 0
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for each in _session(pid):
         try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            fields = _fields(Path(f"/proc/{each}"))
         except OSError:
             continue  # it ended meanwhile
-        if int(fields[3]) == pid:
-            total += int(fields[11]) + int(fields[12])
+        total += int(fields[11]) + int(fields[12])
     return total / TICKS_PER_S
 
 
-def resident_mb(pid: int) -> float:
-    """Memory in use by the session that `pid` leads."""
-    pages = 0
+@dataclass(frozen=True)
+class Memory:
+    """Of the session's serving processes, in MB. Pages that several share count for each in `resident`,
+    and by halves, thirds and so on in `proportional`, whose sum is what the machine really gives."""
+
+    largest_resident: float
+    resident: float
+    proportional: float
+
+
+def memory_mb(pid: int, *, but: str = "tristar.audit.clerk") -> Memory:
+    """What the session led by `pid` holds, without its short-lived processes (their command has `but`)."""
+    found = [_rollup(each) for each in _session(pid) if but not in _command(each)]
+    resident = [rss for rss, _ in found]
+    return Memory(
+        largest_resident=round(max(resident, default=0.0), 1),
+        resident=round(sum(resident), 1),
+        proportional=round(sum(pss for _, pss in found), 1),
+    )
+
+
+def _rollup(pid: int) -> tuple[float, float]:
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0, 0.0  # it ended meanwhile
+    kb = dict(re.findall(r"^(Rss|Pss):\s+(\d+) kB", text, re.MULTILINE))
+    return int(kb.get("Rss", 0)) * 1024 / 1e6, int(kb.get("Pss", 0)) * 1024 / 1e6
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def _session(pid: int) -> Iterator[int]:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == pid:
-                pages += int((entry / "statm").read_text().split()[1])
+            if int(_fields(entry)[3]) == pid:
+                yield int(entry.name)
         except OSError:
             continue  # it ended meanwhile
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _fields(entry: Path) -> list[str]:
+    """Those of /proc/PID/stat behind the command's name."""
+    return (entry / "stat").read_text().rpartition(")")[2].split()
 
 
 def pinned(cores: int | str, command: Sequence[str]) -> list[str]:

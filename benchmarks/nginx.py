@@ -4,9 +4,9 @@ import os
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import free_port, pinned, stop
@@ -59,10 +59,11 @@ PROXY = """\
 
 @dataclass(frozen=True)
 class Served:
-    """Something that answers chat on a port of the loopback address."""
+    """Something that answers chat on a port of the loopback address, to requests with these headers."""
 
     pid: int
     port: int
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.open_loop PORT RATE SECONDS`: requests at a fixed rate, whoever answers or not.
+"""`python -m benchmarks.open_loop PORT RATE SECONDS [AUTHORIZATION]`: a fixed rate, whoever answers or not.
 
 A closed loop waits for a slow server and so hides how slow it was. Here each request has its time, and
 its latency counts from that time on, not from when it could be sent.
@@ -47,9 +47,11 @@ class Client(asyncio.Protocol):
 class Crowd:
     """Asks at its rate; what finds no free connection waits, and its wait is counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, authorization: str) -> None:
         body = request(stream=False).encode()
         head = "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        if authorization:
+            head += f"Authorization: {authorization}\r\n"
         self.request = head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
         self.free: list[Client] = []
         self._late: deque[float] = deque()
@@ -76,9 +78,9 @@ class Crowd:
         await asyncio.sleep(1)  # what is still on its way
 
 
-async def main(port: int, rate: int, seconds: float) -> None:
+async def main(port: int, rate: int, seconds: float, authorization: str = "") -> None:
     loop = asyncio.get_running_loop()
-    crowd = Crowd()
+    crowd = Crowd(authorization)
     for _ in range(CONNECTIONS):
         await loop.create_connection(lambda: Client(crowd), "127.0.0.1", port)
     await crowd.run(rate, 1)
@@ -94,4 +96,4 @@ async def main(port: int, rate: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]))
