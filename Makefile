@@ -55,7 +55,7 @@ check-published: ## validate against published schemas: make check-published DAT
 	then PUBLISHED_DATA="$(abspath $(DATA))" $(BIN)/pytest -q tests/published $(ARGS); \
 	else echo "tests/published has no tests"; fi
 
-bench: ## the complete benchmark against a static upstream
+bench: ## the benchmark; ARGS="--peers --scale" adds LiteLLM, Portkey, many keys and streams
 	@scripts/venv dev
 	@scripts/apt-needs
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
