@@ -214,9 +214,10 @@ def test_a_fallback_is_billed_and_the_failure_is_not(house: House, lane: Lane, *
 
 
 def test_redirects_are_not_followed(house: House, lane: Lane) -> None:
-    """A key is not carried elsewhere."""
+    """A key is not carried elsewhere, and nobody is asked the same again."""
     lane.on(Status(307, headers=(("location", f"{house.spare.base_url}/chat/completions"),)))
     view = look(house.gateway, lane.alone)
 
     assert view.status == 502
     assert lane.spare_calls() == []
+    assert_told(house, lane, view, ["error"])

@@ -47,7 +47,8 @@ class View:
     @property
     def complete(self) -> bool:
         """It looks like a whole answer to an SDK."""
-        return self.status == 200 and self.error is None and not self.cut and self.finish is not None
+        ended = self.finish is not None or bool(self.vectors)
+        return self.status == 200 and self.error is None and not self.cut and ended
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,11 @@ def _ask_chat(model: str, stream: bool) -> dict[str, object]:
 
 
 def request_bytes(model: str, *, stream: bool = False) -> bytes:
-    """One chat request as it goes on the wire."""
-    asked = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
-    body = json.dumps(asked).encode()
-    return b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (
-        len(body),
-        body,
-    )
+    """One request on the present surface as it goes on the wire."""
+    surface = PRESENT.get()
+    body = json.dumps(surface.ask(model, stream)).encode()
+    head = f"POST {surface.path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 def _understand(view: View) -> None:
@@ -146,7 +145,10 @@ def _ask_embeddings(model: str, stream: bool) -> dict[str, object]:
 
 
 def _read_vectors(view: View) -> None:
-    body = json.loads(view.body) if view.body else {}
+    try:
+        body = json.loads(view.body)
+    except ValueError:
+        return
     view.error = body.get("error")
     view.vectors = [each["embedding"] for each in body.get("data", [])]
     _note(view, body)
@@ -163,6 +165,7 @@ def _optional(headers: httpx.Headers, name: str) -> str | None:
 
 CHAT = Surface("/v1/chat/completions", _ask_chat, _understand)
 EMBEDDINGS = Surface("/v1/embeddings", _ask_embeddings, _read_vectors)
+CHAT_IN_SHORT = Surface("/v1/chat", _ask_chat, _understand)
 SURFACES = {"chat": CHAT}
 """Every surface of chats, on which all rows of the fault tables hold; a new one is one line here."""
 

@@ -132,7 +132,9 @@ class Answer:
         return [payload.encode(body) for body in bodies]
 
     def body(self, call: Call) -> bytes:
-        """The answer when it is not streamed."""
+        """The answer when it is not streamed; where vectors are asked for, `Embedded`'s."""
+        if call.path.endswith("/embeddings"):
+            return Embedded(tokens=self.usage[0]).body(call)
         body = payload.completion(
             model=self.model or call.model,
             text=self.text or None,
@@ -237,13 +239,17 @@ class Embedded:
     vector: tuple[float, ...] = (0.6, 0.8)
     tokens: int = 7
 
-    async def play(self, stage: Stage) -> None:
-        """Answer the call."""
-        asked = stage.call.json["input"]
+    def body(self, call: Call) -> bytes:
+        """The whole answer."""
+        asked = call.json["input"]
         texts = asked if isinstance(asked, list) else [asked]
         data = [{"object": "embedding", "index": n, "embedding": self.vector} for n, _ in enumerate(texts)]
         usage = {"prompt_tokens": self.tokens, "total_tokens": self.tokens}
-        body = payload.encode({"object": "list", "model": stage.call.model, "data": data, "usage": usage})
+        return payload.encode({"object": "list", "model": call.model, "data": data, "usage": usage})
+
+    async def play(self, stage: Stage) -> None:
+        """Answer the call."""
+        body = self.body(stage.call)
         stage.answered(200)
         length = ("content-length", str(len(body)))
         await stage.send(head(200, [("content-type", "application/json"), length]) + body)

@@ -30,6 +30,7 @@ _VERDICTS = {
     "rate_limited": Verdict.RETRY,
     "broken": Verdict.RETRY,
     "diverged": Verdict.FALL_BACK,
+    "redirect": Verdict.FALL_BACK,
     "timeout": Verdict.FALL_BACK,
     "first_token_timeout": Verdict.FALL_BACK,
     "idle_timeout": Verdict.FALL_BACK,
@@ -73,7 +74,7 @@ def refusal(status: int, headers: Headers, body: bytes) -> UpstreamFailed:
     failure = _classify(status, error)
     failure.upstream_status = status
     failure.retry_after_s = retry_after_s(headers, time.time())
-    if error.enveloped and failure.error_type != "auth":
+    if error.enveloped and failure.error_type not in {"auth", "redirect"}:
         failure.body = body
     return failure
 
@@ -102,6 +103,12 @@ def _classify(status: int, error: ProviderError) -> UpstreamFailed:
         return _made(UpstreamTimedOut, reason, status=504, error_type="timeout")
     if 500 <= status <= 599:
         return _made(UpstreamUnwell, reason, status=status, error_type="server_error")
+    if 300 <= status <= 399:
+        # Followed, it would carry the operator's key to a place that nobody configured.
+        told = (
+            f"The upstream redirects (HTTP {status}), which is not followed: the operator has to correct it."
+        )
+        return _made(UpstreamUnwell, told, status=502, error_type="redirect", code="upstream_redirect")
     if not 400 <= status <= 599:
         return UpstreamBroken(f"The upstream answered with status {status}, which no API client can use.")
     if _is_too_long(error):
