@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from tristar.cli.root import app
 from tristar.doctor import machine
+from tristar.doctor.stores import examine_database
 from tristar.settings import load
 from tristar.settings.table import VARIABLES
 from tristar.storage.opening import open_engine
@@ -146,8 +147,6 @@ def test_a_redis_that_is_away_is_bad() -> None:
 async def test_an_empty_postgresql_is_good_and_stays_empty(empty_postgres: str) -> None:
     """Its schema is the first start's affair."""
     settings = load({"DATABASE_URL": empty_postgres}, Path.cwd())
-    from tristar.doctor.stores import examine_database  # noqa: PLC0415 - beside what it proves
-
     (finding,) = await examine_database(settings)
     database = open_engine(empty_postgres, Path("data"))
     revision = await database.revision()

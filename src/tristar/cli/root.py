@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import tristar
-from tristar.cli import audit, dashboards, demo, doctor, keys, mcp, rules, storage
+from tristar.cli import audit, dashboards, demo, doctor, importing, keys, mcp, rules, storage
 from tristar.cli.configuration import ConfigOption, JsonOption, read_settings, refuse, settings_or_refuse
 from tristar.cli.terminal import FAILED, WRONG, print_json, print_rows
 from tristar.errors import SettingsInvalid, StartRefused, TriStarError
@@ -27,6 +27,7 @@ app.add_typer(rules.app, name="rules")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(storage.app, name="storage")
+app.add_typer(importing.app, name="import")
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("mcp")(mcp.serve)

@@ -78,13 +78,8 @@ async def examine_database(settings: Settings) -> list[Finding]:
     try:
         return [await _revision(database, "PostgreSQL" if settings.database_url else f"SQLite, {file}")]
     except DatabaseDown as error:
-        return [
-            bad(
-                "database",
-                f"cannot be used: {error.reason}",
-                "See that DATABASE_URL is right and that it runs.",
-            )
-        ]
+        fix = "See that DATABASE_URL is right and that it runs."
+        return [bad("database", f"cannot be used: {error.reason}", fix)]
     finally:
         await database.close()
 
