@@ -41,6 +41,7 @@ from tristar.host.pulse import watch_storage
 from tristar.host.replicas import Replicas
 from tristar.host.scrape import HubScraper
 from tristar.host.slots import Begun, SlotReader, SlotTable
+from tristar.host.verdict import Verdict
 from tristar.limits.limiter import Readable
 from tristar.limits.local import LocalLimiter
 from tristar.limits.purse import Purse
@@ -93,11 +94,12 @@ class Host:
             strict=settings.audit.mode == "strict",
             deadline_s=2.0,
         )
+        self._verdict = Verdict(settings.data_dir)
         self._slots: SlotTable | None = None
         self._scraper: HubScraper | None = None
         if self.books is not None:
             self._scraper = HubScraper(self.books, self._loop, settings.metrics.path, self._count_memory)
-        self._orders = HubOrders(self.hub, self.reload)
+        self._orders = HubOrders(self.hub, self.reload, self._verdict)
         self.gateway: Gateway | None = None
         """The gateway in this process, if there is one; it takes reloaded configurations."""
         self.conditions = Conditions(self.hub)
@@ -305,7 +307,7 @@ class Host:
             self._writer.health().queued,
             self._outlets.readings(),
             self._outlets.anchor_readings(),
-            verify_ok=self.hub.verified,
+            verify_ok=self._verdict.ok,
         )
 
     def _count_active(self) -> int:

@@ -95,8 +95,6 @@ class Hub:
         self.clock = clock
         self.scribe = scribe
         self.books = books
-        self.verified: bool | None = None
-        """Whether the last verification through the API found the log whole; None before the first."""
         self._strict = strict
         self._deadline_s = deadline_s
         self._writer: AuditWriter | None = None

@@ -1,5 +1,6 @@
 """What operators may order while the gateway runs: read and override breakers, reload the configuration."""
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from tristar.errors import BadRequest, NotFound
 from tristar.host.frames import Done, FromHub, Order
 from tristar.host.hub import Hub
 from tristar.host.link import Link
+from tristar.host.verdict import Verdict
 from tristar.routing.breaker import State
 
 Reload = Callable[[], Awaitable[list[str]]]
@@ -26,9 +28,10 @@ class BreakerView:
 class HubOrders:
     """Orders given in the process that holds the hub. `reload` returns the problems, none if it is done."""
 
-    def __init__(self, hub: Hub, reload: Reload) -> None:
+    def __init__(self, hub: Hub, reload: Reload, verdict: Verdict) -> None:
         self._hub = hub
         self._reload = reload
+        self._verdict = verdict
 
     def breakers(self) -> list[BreakerView]:
         """Every breaker there is."""
@@ -52,7 +55,7 @@ class HubOrders:
         if name == "reload":
             return await self._reload()
         if name == "verified":
-            self._hub.verified = subject == "ok"
+            await asyncio.to_thread(self._verdict.note, ok=subject == "ok")
             return []
         if not self._hub.board.override(subject, forced=name == "force_open"):
             return [f"there is no breaker for {subject[:200]!r}"]
