@@ -7,30 +7,26 @@ raised into the surface's own error. An exchange is closed here on success, afte
 and on departure; every other end is raised and closed at the edge.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from tristar.auth.actor import Actor
 from tristar.clock import Clock
-from tristar.errors import GatewayError, NoRecord, Unavailable, UpstreamFailed
+from tristar.errors import BadRequest, GatewayError, NoRecord, Unavailable, UpstreamFailed
 from tristar.exchange import WORDS_KEPT, Exchange, strictest
 from tristar.ledger import Ledger
 from tristar.limits.allowance import Subject
 from tristar.limits.headers import rate_limit_headers
 from tristar.limits.usage import Refusal, tightest
 from tristar.memory.recall import Recollection, Scope
-from tristar.providers.openai import (
-    BYTES_PER_TOKEN,
-    DONE,
-    Call,
-    ChatCall,
-    MemoryAsk,
-    parse_chat,
-    parse_embedding,
-)
-from tristar.relay.attempts import Errand, Relay
+from tristar.providers.anthropic.messages import parse_count, parse_messages
+from tristar.providers.dialects import DIALECTS
+from tristar.providers.openai.chat import parse_chat
+from tristar.providers.openai.embeddings import parse_embedding
+from tristar.providers.surface import BYTES_PER_TOKEN, Call, MemoryAsk, Talk
+from tristar.relay.attempts import Errand, Relay, usage_of
 from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
 from tristar.relay.stream import LiveStream
@@ -91,6 +87,8 @@ class Asked(msgspec.Struct):
     """Monotonic time."""
     upstream_headers: bytes
     """Header lines for the upstream, each ending in CR LF."""
+    client_headers: Headers
+    """Those of the client's headers that mean something to some upstream."""
 
 
 class Corridor:
@@ -105,7 +103,6 @@ class Corridor:
         memory: Memory,
         ledger: Ledger,
         clock: Clock,
-        error_event: Callable[[GatewayError], bytes],
     ) -> None:
         self.router = router
         self._relay = relay
@@ -113,17 +110,36 @@ class Corridor:
         self._memory = memory
         self._ledger = ledger
         self._clock = clock
-        self._error_event = error_event
 
     async def chat(self, asked: Asked, reply: Reply) -> None:
-        """Answer one chat request.
+        """Answer one chat request of OpenAI's.
 
         Raises:
             GatewayError: nothing was sent to the client; the exchange is still open, unless
                 the error is `NoRecord`.
             ClientGone: the client left; the exchange is still open.
         """
-        call = parse_chat(asked.body)
+        await self._talk(parse_chat(asked.body), asked, reply)
+
+    async def messages(self, asked: Asked, reply: Reply) -> None:
+        """Answer one messages request of Anthropic's; errors as `chat`."""
+        await self._talk(parse_messages(asked.body), asked, reply)
+
+    async def count_tokens(self, asked: Asked, reply: Reply) -> None:
+        """Tell how many tokens a messages request has: counted by the provider, else estimated; as `chat`."""
+        call = parse_count(asked.body)
+        route = self._begin(call, asked)
+        asked.exchange.prompt_policy = strictest([asked.actor.prompt_policy, route[0].prompts])
+        self._ledger.check()
+        if call.passes(DIALECTS[route[0].provider.dialect]):
+            await self._serve(call, route[:1], asked, reply)
+            return
+        exchange, body = asked.exchange, call.estimate()
+        exchange.llm_id, exchange.answer = route[0].llm_id, body
+        await self._ledger.close(exchange, 200, "success")
+        await reply.whole(200, [*JSON, (b"x-tristar-estimated", b"input_tokens")], body)
+
+    async def _talk(self, call: Talk, asked: Asked, reply: Reply) -> None:
         route = self._begin(call, asked)
         exchange = asked.exchange
         exchange.prompt_policy = strictest([asked.actor.prompt_policy, *[llm.prompts for llm in route]])
@@ -157,6 +173,7 @@ class Corridor:
 
     async def _serve(self, call: Call, route: Sequence[Llm], asked: Asked, reply: Reply) -> None:
         exchange = asked.exchange
+        route = _able(route, call)
         errand = Errand(
             exchange,
             call,
@@ -165,6 +182,7 @@ class Corridor:
             exchange.started,
             asked.upstream_headers,
             asked.actor,
+            asked.client_headers,
         )
         subjects = self._quota.of_key(asked.actor)
         key = UNLIMITED
@@ -180,7 +198,7 @@ class Corridor:
             errand.share.settle()
             key.settle()
 
-    async def _recall(self, call: ChatCall, wanted: MemoryAsk, asked: Asked) -> None:
+    async def _recall(self, call: Talk, wanted: MemoryAsk, asked: Asked) -> None:
         """Let what the memory knows go along; a memory that is away costs the note, not the answer."""
         exchange = asked.exchange
         scope = Scope(
@@ -255,7 +273,7 @@ class Corridor:
         if whole:
             await reply.begin(200, with_limits(EVENTS, key, errand.share))
             await reply.send(b"".join(held))
-        await self._end(exchange, reply)
+        await self._end(stream, errand, reply)
 
     async def _pump(
         self, stream: LiveStream, errand: Errand, reply: Reply, held: list[bytes] | None
@@ -302,14 +320,15 @@ class Corridor:
         except GatewayError as error:
             return None, error
 
-    async def _end(self, exchange: Exchange, reply: Reply) -> None:
+    async def _end(self, stream: LiveStream, errand: Errand, reply: Reply) -> None:
         """The terminator leaves only after the record is durable."""
+        exchange = errand.exchange
         try:
             await self._ledger.close(exchange, 200, "success")
         except NoRecord as error:
-            await reply.end(self._error_event(error))
+            await reply.end(errand.call.surface.error_event(error, exchange.request_id))
             return
-        await reply.end(DONE)
+        await reply.end(stream.writer.end(usage_of(*exchange.attempts)))
 
     async def _break_off(self, told: GatewayError, errand: Errand, reply: Reply) -> None:
         """Output has been sent: the client gets an error event and no terminator."""
@@ -319,7 +338,29 @@ class Corridor:
             await self._ledger.close(errand.exchange, status, "error")
         except NoRecord as error:
             told = error
-        await reply.end(self._error_event(told))
+        await reply.end(errand.call.surface.error_event(told, errand.exchange.request_id))
+
+
+def _able(route: Sequence[Llm], call: Call) -> Sequence[Llm]:
+    """Those whose provider can be told what is asked; what the others have no words for is known beforehand.
+
+    Raises:
+        BadRequest: none can; what the first one lacks.
+    """
+    able: list[Llm] = []
+    refused: BadRequest | None = None
+    for llm in route:
+        dialect = DIALECTS[llm.provider.dialect]
+        try:
+            if not call.passes(dialect):
+                call.sent_to(dialect, llm.model)
+        except BadRequest as error:
+            refused = refused or error
+        else:
+            able.append(llm)
+    if refused is not None and not able:
+        raise refused
+    return able
 
 
 def _note_answer(stream: LiveStream, errand: Errand) -> None:
@@ -335,16 +376,7 @@ def with_limits(headers: Headers, key: Share, llm: Share) -> Headers:
     return headers + rate_limit_headers(tightest(key.standings, llm.standings))
 
 
-def upstream_headers(exchange: Exchange, passed_on: Headers) -> bytes:
-    """The request's own header lines for an upstream: trace, request id and what is passed on."""
+def upstream_headers(exchange: Exchange) -> bytes:
+    """The request's own header lines for an upstream: trace and request id."""
     trace = f"traceparent: 00-{exchange.trace_id}-{exchange.span_id}-{exchange.trace_flags}\r\n"
-    own = trace + f"x-request-id: {exchange.request_id}\r\n"
-    if not passed_on:
-        return own.encode()
-    return own.encode() + b"".join(name + b": " + value + b"\r\n" for name, value in passed_on)
-
-
-def error_event(error: GatewayError) -> bytes:
-    """The last event of an OpenAI stream that did not end well."""
-    told = {"message": error.message, "type": error.type, "code": error.code, "param": error.param}
-    return b"data: " + msgspec.json.encode({"error": told}) + b"\n\n"
+    return f"{trace}x-request-id: {exchange.request_id}\r\n".encode()

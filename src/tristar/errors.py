@@ -14,6 +14,7 @@
         |-- BadRequest             400
         |   |-- BodyTooLarge       413
         |   |-- HeadTooLarge       431
+        |   |-- CannotCarry        400, the model's provider has no words for a field
         |   `-- RequestTooSlow     408
         |-- Unauthenticated        401
         |   `-- KeyRefused         401, with the reason (auth/gate)
@@ -129,6 +130,15 @@ class HeadTooLarge(BadRequest):
     """The request line and headers are too long, or there are too many; nothing was read after them."""
 
     status, code = 431, "request_head_too_large"
+
+
+class CannotCarry(BadRequest):
+    """What is asked cannot be said to the model's provider; nothing was sent upstream.
+
+    Client action: leave the field named in `param` out, or name a model whose provider knows it.
+    """
+
+    code = "unsupported_by_provider"
 
 
 class RequestTooSlow(BadRequest):
@@ -276,6 +286,8 @@ class UpstreamFailed(GatewayError):
     counts = True
     other_key = False
     body: bytes | None = None
+    body_format = ""
+    """Whose envelope `body` has: a dialect's name."""
     upstream_status: int | None = None
 
 

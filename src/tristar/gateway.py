@@ -11,13 +11,13 @@ from tristar.auth.gate import Gate
 from tristar.auth.keys import Keys
 from tristar.auth.throttle import Throttle
 from tristar.clock import Clock
-from tristar.corridor import Corridor, error_event
+from tristar.corridor import Corridor
 from tristar.edge import admin, console, erasure, health, keys, models
 from tristar.edge.admin import Orders
 from tristar.edge.audit import routes as audit
 from tristar.edge.control import control_app
 from tristar.edge.description import llm_paths
-from tristar.edge.front import Front, Scraper
+from tristar.edge.front import Endpoint, Front, Scraper
 from tristar.edge.health import Dependency
 from tristar.edge.lookout import routes as lookout
 from tristar.edge.lookout.routes import Lookout
@@ -35,6 +35,8 @@ from tristar.ledger import Ledger, WatchedLedger
 from tristar.limits.limiter import Limiter
 from tristar.memory.opening import open_store
 from tristar.memory.store import Store
+from tristar.providers.anthropic.errors import ANTHROPIC_ERRORS
+from tristar.providers.openai.errors import OPENAI_ERRORS
 from tristar.relay.attempts import Relay
 from tristar.relay.hedge import Hedges
 from tristar.relay.quota import Quota
@@ -53,6 +55,8 @@ from tristar.traces.watcher import TraceWatcher
 
 CHAT_PATHS = ("/v1/chat/completions", "/v1/chat")
 EMBEDDINGS_PATH = "/v1/embeddings"
+MESSAGES_PATH = "/v1/messages"
+COUNT_PATH = "/v1/messages/count_tokens"
 
 _SINK_MODE = "requests are served, records wait in the log"
 _ANCHOR_MODE = "requests are served, newer checkpoints are kept on this machine only"
@@ -201,7 +205,6 @@ class Gateway:
             memory=desk,
             ledger=ties.ledger,
             clock=self._clock,
-            error_event=error_event,
         )
         self._assistant = mcp.Assistant(__version__, Toolbox(desk))
         control = control_app(
@@ -220,17 +223,16 @@ class Gateway:
                     ties.lookout, self._store, self._dependencies, self._kind_of, lambda: self.draining
                 ),
             ],
-            llm_paths(CHAT_PATHS, EMBEDDINGS_PATH),
+            llm_paths(CHAT_PATHS, EMBEDDINGS_PATH, MESSAGES_PATH, COUNT_PATH),
         )
         return Front(
             gate=self._gate,
             throttle=Throttle(self._clock, settings.auth.failed_logins_per_minute / settings.server.workers),
             ledger=ties.ledger,
             clock=self._clock,
-            endpoints={**dict.fromkeys(CHAT_PATHS, corridor.chat), EMBEDDINGS_PATH: corridor.embed},
+            endpoints=_endpoints(corridor),
             control=control,
             scraper=ties.scraper,
-            error_event=error_event,
             require=self._require,
             max_body_bytes=settings.server.max_body_mb * 1024 * 1024,
             deadline_s=settings.server.deadline_s,
@@ -306,3 +308,13 @@ class Gateway:
         return Dependency(
             status="degraded", mode="known keys work, memory answers 503", reason=reason, required=False
         )
+
+
+def _endpoints(corridor: Corridor) -> Mapping[str, Endpoint]:
+    """What serves the llm routes, by path."""
+    return {
+        **dict.fromkeys(CHAT_PATHS, Endpoint(corridor.chat, OPENAI_ERRORS)),
+        EMBEDDINGS_PATH: Endpoint(corridor.embed, OPENAI_ERRORS),
+        MESSAGES_PATH: Endpoint(corridor.messages, ANTHROPIC_ERRORS),
+        COUNT_PATH: Endpoint(corridor.count_tokens, ANTHROPIC_ERRORS),
+    }

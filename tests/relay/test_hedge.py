@@ -8,6 +8,7 @@ import pytest
 
 from tristar.clock import ManualClock
 from tristar.errors import DeadlineExceeded, UpstreamFailed, UpstreamUnreachable
+from tristar.providers.dialects import OPENAI
 from tristar.relay.failure import refusal
 from tristar.relay.hedge import BURST, SHARE, Hedges, race
 from tristar.routing.catalog import Llm, Provider
@@ -128,7 +129,7 @@ async def test_two_failures_raise_the_first_llms() -> None:
         await race(slow.run(), SOON_S, then(also), pytest.fail)
 
 
-@pytest.mark.parametrize("error", [DeadlineExceeded("spent"), refusal(400, [], b"{}")], ids=repr)
+@pytest.mark.parametrize("error", [DeadlineExceeded("spent"), refusal(OPENAI, 400, [], b"{}")], ids=repr)
 async def test_what_the_client_must_be_told_ends_both(error: Exception) -> None:
     """A request that is wrong is wrong for either."""
     slow = Slow()

@@ -11,7 +11,7 @@ from tristar.limits.allowance import MOST, Allowance, Amount, Subject
 from tristar.limits.limiter import NOT_MADE
 from tristar.limits.local import LocalLimiter
 from tristar.limits.usage import Refusal
-from tristar.providers.openai import ChatCall, parse_chat
+from tristar.providers.openai.chat import ChatCall, parse_chat
 from tristar.relay.quota import OUTPUT_GUESS_TOKENS, UNLIMITED, Quota, Share, cost_microusd, estimate, spent
 from tristar.routing.catalog import Llm, Provider
 from tristar.routing.price import price_of

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tristar.clock import SystemClock
 from tristar.errors import UpstreamFailed
 from tristar.exchange import Attempt
+from tristar.providers.dialects import OPENAI
+from tristar.providers.openai.streaming import ChunkWriter
 from tristar.relay.departure import Departure
 from tristar.relay.stream import LiveStream
 from tristar.relay.transport import Response
@@ -49,7 +51,9 @@ async def relayed(pieces: list[bytes]) -> tuple[bytes, Attempt]:
         permit=1,
         departure=Departure(asyncio.get_running_loop()),
         clock=clock,
-        wants_usage=True,
+        dialect=OPENAI,
+        writer=ChunkWriter("chatcmpl-1", 0, wants_usage=True),
+        passes=True,
         limit=clock.monotonic() + 60,
     )
     await stream.open(clock.monotonic())

@@ -6,6 +6,23 @@ from typing import Any, Final
 Item = dict[str, Any]
 
 _ENVELOPE: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}}
+_ANTHROPIC_ENVELOPE: Final = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["type", "error", "request_id"],
+            "properties": {
+                "type": {"const": "error"},
+                "error": {
+                    "type": "object",
+                    "required": ["type", "message"],
+                    "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+                },
+                "request_id": {"type": "string"},
+            },
+        }
+    }
+}
 _REFUSALS: Final = {
     "400": "The request is malformed, or a field is out of its range (see `param`), or the provider says so.",
     "401": "No API key, or not a good one.",
@@ -27,29 +44,38 @@ _FALLBACKS: Final = {
 _MODEL: Final = {"type": "string", "description": "The llm_id: GET /v1/models lists them."}
 
 
-def llm_paths(chat: tuple[str, ...], embeddings: str) -> Mapping[str, Item]:
+_MEMORY: Final = {
+    "type": "object",
+    "description": "Entries of the shared memory go along: project, type, tags, min_confidence, "
+    "limit, max_tokens. Never sent upstream itself.",
+}
+_MESSAGES: Final = {"type": "array", "items": {"type": "object"}}
+_STREAMED: Final = {"text/event-stream": {"schema": {"type": "string"}}}
+
+
+def llm_paths(chat: tuple[str, ...], embeddings: str, messages: str, count: str) -> Mapping[str, Item]:
     """The path items of the routes that reach an llm."""
-    return {**{path: {"post": _chat(path)} for path in chat}, embeddings: {"post": _embeddings()}}
+    return {
+        **{path: {"post": _chat(path)} for path in chat},
+        embeddings: {"post": _embeddings()},
+        messages: {"post": _messages()},
+        count: {"post": _count()},
+    }
 
 
 def _chat(path: str) -> Item:
     properties = {
         "model": _MODEL,
-        "messages": {"type": "array", "items": {"type": "object"}},
+        "messages": _MESSAGES,
         "stream": {"type": ["boolean", "null"]},
         "fallbacks": _FALLBACKS,
-        "memory": {
-            "type": "object",
-            "description": "Entries of the shared memory go along: project, type, tags, min_confidence, "
-            "limit, max_tokens. Never sent upstream itself.",
-        },
+        "memory": _MEMORY,
     }
-    streamed = {"text/event-stream": {"schema": {"type": "string"}}}
     return _operation(
         f"chat_{path.strip('/').replace('/', '_')}",
         "OpenAI chat completions, whole or streamed; every other field travels on untouched.",
         _object(properties, "model", "messages"),
-        {"application/json": {"schema": {"type": "object"}}, **streamed},
+        {"application/json": {"schema": {"type": "object"}}, **_STREAMED},
     )
 
 
@@ -68,6 +94,36 @@ def _embeddings() -> Item:
     )
 
 
+def _messages() -> Item:
+    properties = {
+        "model": _MODEL,
+        "messages": _MESSAGES,
+        "max_tokens": {"type": ["integer", "null"]},
+        "stream": {"type": ["boolean", "null"]},
+        "fallbacks": _FALLBACKS,
+        "memory": _MEMORY,
+    }
+    return _operation(
+        "messages",
+        "Anthropic Messages, whole or streamed, to any provider.",
+        _object(properties, "model", "messages"),
+        {"application/json": {"schema": {"type": "object"}}, **_STREAMED},
+        _ANTHROPIC_ENVELOPE,
+    )
+
+
+def _count() -> Item:
+    counted = {"type": "object", "properties": {"input_tokens": {"type": "integer"}}}
+    return _operation(
+        "count_tokens",
+        "Count the tokens of a messages request; where the provider does not count they are estimated, "
+        "and the header x-tristar-estimated says so.",
+        _object({"model": _MODEL, "messages": _MESSAGES}, "model", "messages"),
+        {"application/json": {"schema": counted}},
+        _ANTHROPIC_ENVELOPE,
+    )
+
+
 def _object(properties: Item, *required: str) -> Item:
     return {
         "type": "object",
@@ -77,7 +133,7 @@ def _object(properties: Item, *required: str) -> Item:
     }
 
 
-def _operation(operation_id: str, summary: str, body: Item, answer: Item) -> Item:
+def _operation(operation_id: str, summary: str, body: Item, answer: Item, envelope: Item = _ENVELOPE) -> Item:
     return {
         "tags": ["llms"],
         "operationId": operation_id,
@@ -85,7 +141,7 @@ def _operation(operation_id: str, summary: str, body: Item, answer: Item) -> Ite
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
             "200": {"description": "The llm's answer.", "content": answer},
-            **{status: {"description": text, "content": _ENVELOPE} for status, text in _REFUSALS.items()},
-            "default": {"description": "Any other refusal.", "content": _ENVELOPE},
+            **{status: {"description": text, "content": envelope} for status, text in _REFUSALS.items()},
+            "default": {"description": "Any other refusal.", "content": envelope},
         },
     }

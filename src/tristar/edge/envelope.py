@@ -2,24 +2,18 @@
 
 import math
 
-import msgspec
-
-from tristar.errors import GatewayError, LimitExceeded, MethodNotAllowed, UpstreamFailed
+from tristar.errors import GatewayError, LimitExceeded, MethodNotAllowed
+from tristar.providers.openai.errors import OPENAI_ERRORS
 
 Headers = list[tuple[bytes, bytes]]
 
 PATIENCE_S = 60.0
 """A budget that renews tomorrow is nothing to wait for within a call."""
 
-_encoder = msgspec.json.Encoder()
-
 
 def body_of(error: GatewayError) -> bytes:
     """The error's body; a provider's own body goes through as it came, if it is an envelope."""
-    if isinstance(error, UpstreamFailed) and error.body is not None:
-        return error.body
-    told = {"message": error.message, "type": error.type, "code": error.code, "param": error.param}
-    return _encoder.encode({"error": told})
+    return OPENAI_ERRORS.error_body(error, "")
 
 
 def headers_of(error: GatewayError) -> Headers:

@@ -6,6 +6,7 @@ end the same: the record is durable before the last byte leaves.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,10 +17,10 @@ from tristar.auth.address import is_loopback
 from tristar.auth.gate import Gate, KeyRefused
 from tristar.auth.throttle import Throttle
 from tristar.clock import Clock
-from tristar.corridor import Asked, Reply, upstream_headers
+from tristar.corridor import Asked, Headers, Reply, upstream_headers
 from tristar.edge.closing import ClosingSend, template
 from tristar.edge.doorman import Doorman
-from tristar.edge.envelope import body_of, headers_of
+from tristar.edge.envelope import headers_of
 from tristar.edge.reply import AsgiReply
 from tristar.edge.request import (
     UNMATCHED,
@@ -43,6 +44,8 @@ from tristar.errors import (
 )
 from tristar.exchange import Exchange, Ids, Outcome
 from tristar.ledger import Ledger
+from tristar.providers.openai.errors import OPENAI_ERRORS
+from tristar.providers.surface import Surface
 from tristar.relay.departure import ClientGone, Departure
 
 CLIENT_GONE_STATUS = 499
@@ -51,9 +54,18 @@ OPEN_PATHS = ("/health/", "/console/")
 CONSOLE = "/console"
 THROTTLED = "_throttled"
 """The endpoint of requests that are refused for the failed logins before them: counted, not audited."""
+NO_HEADERS: Headers = []
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
-Endpoint = Callable[[Asked, Reply], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What serves a path of llm calls, and the surface whose errors its clients understand."""
+
+    serve: Callable[[Asked, Reply], Awaitable[None]]
+    surface: Surface
+
 
 _log = structlog.get_logger("tristar.edge")
 
@@ -84,7 +96,6 @@ class Front:
         endpoints: Mapping[str, Endpoint],
         control: ASGIApp,
         scraper: Scraper | None,
-        error_event: Callable[[GatewayError], bytes],
         require: Callable[[], None],
         max_body_bytes: int,
         deadline_s: float,
@@ -97,7 +108,6 @@ class Front:
         self._endpoints = endpoints
         self._control = control
         self._scraper = scraper
-        self._error_event = error_event
         self._require = require
         self._max_body_bytes = max_body_bytes
         self._deadline_s = deadline_s
@@ -140,15 +150,15 @@ class Front:
                 raise Forbidden("This key lacks the scope `chat`.")  # noqa: TRY301 - the same
             self._require()
             body = await visit.body(incoming.content_length, self._max_body_bytes)
-            await endpoint(self._asked(exchange, actor, body, incoming), reply)
+            await endpoint.serve(self._asked(exchange, actor, body, incoming), reply)
         except ClientGone:
             await self._depart(exchange)
         except GatewayError as error:
-            await self._refuse(exchange, reply, error)
+            await self._refuse(exchange, reply, error, endpoint.surface)
         except asyncio.CancelledError:
-            await self._interrupt(exchange, reply)
+            await self._interrupt(exchange, reply, endpoint.surface)
         except Exception:  # noqa: BLE001 - the edge's last resort
-            await self._break(exchange, reply)
+            await self._break(exchange, reply, endpoint.surface)
         finally:
             visit.leave()
 
@@ -156,8 +166,10 @@ class Front:
         budget_s = self._deadline_s
         if incoming.timeout_s is not None:
             budget_s = min(budget_s, incoming.timeout_s)
-        headers = upstream_headers(exchange, incoming.passed_on or [])
-        return Asked(exchange, actor, body, exchange.started + budget_s, headers)
+        headers = upstream_headers(exchange)
+        return Asked(
+            exchange, actor, body, exchange.started + budget_s, headers, incoming.passed_on or NO_HEADERS
+        )
 
     async def _identify(self, exchange: Exchange, incoming: Incoming) -> Actor:
         try:
@@ -211,9 +223,11 @@ class Front:
         except NoRecord:
             return  # counted as lost; there is nobody left to tell
 
-    async def _refuse(self, exchange: Exchange, reply: Answer, error: GatewayError) -> None:
+    async def _refuse(
+        self, exchange: Exchange, reply: Answer, error: GatewayError, surface: Surface = OPENAI_ERRORS
+    ) -> None:
         told = await self._close(exchange, error)
-        await reply.whole(told.status, headers_of(told), body_of(told))
+        await reply.whole(told.status, headers_of(told), surface.error_body(told, exchange.request_id))
 
     async def _close(self, exchange: Exchange, error: GatewayError) -> GatewayError:
         """Close with the error's status; what the client is told in the end."""
@@ -228,17 +242,18 @@ class Front:
             return no_record
         return error
 
-    async def _interrupt(self, exchange: Exchange, reply: Answer) -> None:
+    async def _interrupt(self, exchange: Exchange, reply: Answer, surface: Surface = OPENAI_ERRORS) -> None:
         """The drain time is over: the server cancels what still runs, and the client is told."""
         error = Unavailable("The gateway is shutting down; retry.", retry_after_s=1)
         if not reply.begun:
-            await self._refuse(exchange, reply, error)
+            await self._refuse(exchange, reply, error, surface)
             return
         error.status = BROKEN_STREAM_STATUS
         told = await self._close(exchange, error)
-        await reply.end(self._error_event(told) if exchange.streamed else b"")
+        event = surface.error_event(told, exchange.request_id)
+        await reply.end(event if exchange.streamed else b"")
 
-    async def _break(self, exchange: Exchange, reply: Answer) -> None:
+    async def _break(self, exchange: Exchange, reply: Answer, surface: Surface = OPENAI_ERRORS) -> None:
         """A defect of ours: 500 if nothing was sent, else the connection breaks visibly."""
         _log.exception("request failed")
         error = GatewayError(
@@ -247,7 +262,7 @@ class Front:
         if reply.begun:
             await self._close(exchange, error)
             raise  # noqa: PLE0704 - called from an `except` only; the server then breaks the connection
-        await self._refuse(exchange, reply, error)
+        await self._refuse(exchange, reply, error, surface)
 
     async def close_control(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
         """Close a control route's exchange; `NoRecord` if its answer must not leave."""

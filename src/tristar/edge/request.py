@@ -10,6 +10,8 @@ import msgspec
 from tristar.clock import Clock
 from tristar.errors import BadRequest, BodyTooLarge
 from tristar.exchange import END_USER_LIMIT, Exchange, Ids, in_progress
+from tristar.providers.anthropic import dialect as anthropic
+from tristar.providers.openai import dialect as openai
 from tristar.relay.departure import ClientGone
 
 Scope = dict[str, Any]
@@ -22,8 +24,8 @@ AUDITED_UNDER = tuple(prefix + "/" for prefix in AUDITED)
 UNMATCHED = "_unmatched"
 SESSION_LIMIT = 128
 
-# Headers that mean something to an OpenAI upstream; everything else stays here.
-PASSED_ON = frozenset({b"openai-beta", b"openai-organization", b"openai-project", b"idempotency-key"})
+# Headers that mean something to an upstream of some dialect; everything else stays here.
+PASSED_ON = openai.HEADERS | anthropic.HEADERS
 
 # W3C Trace Context, section 3.2: version 00 exactly, later versions at least so far.
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-SpokenDialect = Literal["openai"]
+SpokenDialect = Literal["openai", "anthropic"]
 AuthScheme = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "cf-aig-authorization", "query-key"]
 
-DIALECTS: Final[Sequence[SpokenDialect]] = ("openai",)
+DIALECTS: Final[Sequence[SpokenDialect]] = ("openai", "anthropic")
 """The dialects that a configured provider may name."""
 
 AUTH_HEADERS: Final[Mapping[AuthScheme, str]] = {
@@ -94,6 +94,8 @@ KNOWN: Final[Sequence[KnownProvider]] = (
         "https://api.anthropic.com/v1",
         "ANTHROPIC_API_KEY",
         "https://docs.anthropic.com/en/api",
+        dialect="anthropic",
+        auth="x-api-key",
     ),
     KnownProvider(
         "gemini",

@@ -16,13 +16,16 @@ from tristar.clock import Clock
 from tristar.errors import AllTargetsOpen, DeadlineExceeded, UpstreamBroken, UpstreamFailed
 from tristar.exchange import Attempt, AttemptStatus, Exchange, attempt_span_id
 from tristar.limits.usage import Refusal
-from tristar.providers.openai import BYTES_PER_TOKEN, Call, Completion, Usage, read_completion
+from tristar.providers.dialect import Headers as ClientHeaders
+from tristar.providers.dialects import DIALECTS
+from tristar.providers.neutral import Completion, Usage
+from tristar.providers.surface import BYTES_PER_TOKEN, Call, StreamWriter
 from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.failure import Verdict, refusal, timed_out, verdict
 from tristar.relay.hedge import Hedges, race
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
 from tristar.relay.rotation import Rotation
-from tristar.relay.stream import LiveStream
+from tristar.relay.stream import NOTHING, LiveStream
 from tristar.relay.transport import Headers, Response
 from tristar.relay.upstreams import Upstreams
 from tristar.routing.board import Breakers
@@ -62,12 +65,16 @@ class Errand(msgspec.Struct):
     """The request's own header lines for the upstream, each ending in CR LF."""
     actor: Actor
     """Whose request it is: a key may have limits of its own on each llm."""
+    client_headers: ClientHeaders = []
+    """The client's headers that mean something to upstreams of one dialect or another."""
     sent: str = ""
     """Text that the client already has from an llm whose stream broke."""
     share: Share = UNLIMITED
     """What the llm that is tried now has given; settled with the end of its attempts."""
     fresh: bool = False
     """Whether the next attempt takes a new connection: the last one met a kept one that was closing."""
+    begun: StreamWriter | None = None
+    """What wrote the client's stream so far, where one has begun."""
     prefill: str = ""
     """`sent`, while an llm is asked to carry it on rather than to begin anew."""
     rival: bool = False
@@ -81,7 +88,7 @@ class Errand(msgspec.Struct):
 
 
 class WholeAnswer(msgspec.Struct):
-    """A complete answer as the upstream sent it, and what it says of itself."""
+    """A complete answer in the words of the client's surface, and what it says of itself."""
 
     llm: Llm
     body: bytes
@@ -177,6 +184,7 @@ class Relay:
             return None
         if seen:
             errand.sent += "".join(broken.texts)[broken.skipped_chars :]
+            errand.begun = broken.writer
         sent = errand.sent
         later = route[route.index(broken.llm) + 1 :]
         for llm in later:
@@ -386,13 +394,19 @@ class Relay:
         limit = self._limit(llm, errand)
         response = await self._send(llm, attempt, errand, limit)
         body = await self._read_all(response, llm, errand, limit)
+        dialect = DIALECTS[llm.provider.dialect]
         try:
-            completion = read_completion(body)
+            completion = errand.call.read(dialect, body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UpstreamBroken("The upstream's answer is not JSON.") from error
         attempt.finish_reason = completion.finish_reason
         attempt.model_answered = completion.model
         _count_tokens(attempt, completion.usage, errand, completion.output_bytes)
+        try:
+            body = errand.call.told(dialect, body, usage_of(attempt))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._prices.charge(llm, attempt)
+            raise UpstreamBroken("The upstream's answer is not one that its API describes.") from error
         took_s = self._clock.monotonic() - errand.started - attempt.started_s
         self._loads.answered(llm.llm_id, took_s, streamed=False)
         self._prices.charge(llm, attempt)
@@ -404,6 +418,7 @@ class Relay:
         limit = self._limit(llm, errand)
         first_limit = min(limit, started + llm.first_token_timeout_s)
         response = await self._send(llm, attempt, errand, first_limit)
+        dialect = DIALECTS[llm.provider.dialect]
         stream = LiveStream(
             response,
             llm=llm,
@@ -411,10 +426,12 @@ class Relay:
             permit=permit,
             departure=errand.departure,
             clock=self._clock,
-            wants_usage=errand.call.wants_usage,
+            dialect=dialect,
+            writer=errand.begun.branch() if errand.begun is not None else errand.call.writer(),
+            passes=errand.call.passes(dialect),
             limit=limit,
             skip="" if errand.prefill else errand.sent,
-            tokens_before=_tokens_of(errand.exchange.attempts[:-1]),
+            before=usage_of(*errand.exchange.attempts[:-1]),
             calls=errand.exchange.answer_calls,
         )
         try:
@@ -426,16 +443,16 @@ class Relay:
         return stream
 
     async def _send(self, llm: Llm, attempt: Attempt, errand: Errand, limit: float) -> Response:
+        dialect = DIALECTS[llm.provider.dialect]
+        asked = errand.call.sent_to(dialect, llm.model, errand.prefill)
         key = self._rotation.next(llm.provider)
-        upstream, head = self._upstreams.at(llm.provider, errand.call.path, llm.model, key)
-        body = errand.call.body_for(llm.model, errand.prefill)
-        response = await upstream.send(
-            head + _headers(errand), body, errand.departure, limit, fresh=errand.fresh
-        )
+        upstream, head = self._upstreams.at(llm.provider, asked.path, llm.model, key)
+        head += _headers(errand) + dialect.headers(errand.client_headers)
+        response = await upstream.send(head, asked.body, errand.departure, limit, fresh=errand.fresh)
         attempt.http_status = response.status
         if not 200 <= response.status < 300:
             body = await self._read_all(response, llm, errand, limit)
-            failure = refusal(response.status, response.headers, body)
+            failure = refusal(dialect, response.status, response.headers, body)
             if self._rotation.failed(llm.provider, key, failure):
                 failure.other_key, failure.counts = True, False  # the key is ill, not the llm
             raise failure
@@ -532,11 +549,19 @@ _STATUS: dict[str, AttemptStatus] = {
 }
 
 
-def _tokens_of(attempts: Sequence[Attempt]) -> tuple[int, int]:
-    """Input and output tokens of earlier attempts."""
-    if not attempts:
-        return 0, 0
-    return sum(a.tokens_input for a in attempts), sum(a.tokens_output for a in attempts)
+def usage_of(*attempts: Attempt) -> Usage:
+    """The tokens of attempts together."""
+    total = NOTHING
+    for attempt in attempts:
+        if attempt.tokens_input or attempt.tokens_output:
+            total = total + Usage(
+                attempt.tokens_input,
+                attempt.tokens_output,
+                attempt.tokens_cache_read,
+                attempt.tokens_cache_write,
+                attempt.tokens_reasoning,
+            )
+    return total
 
 
 def _headers(errand: Errand) -> bytes:
@@ -562,30 +587,14 @@ def _is_larger(llm: Llm, outgrown: Llm) -> bool:
 
 def _count_tokens(attempt: Attempt, usage: Usage | None, errand: Errand, output_chars: int) -> None:
     """The provider's own figures where it gave them, else estimates that say so."""
-    if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
+    if usage is None:
         attempt.tokens_input = -(-len(errand.call.prompt) // BYTES_PER_TOKEN)
         attempt.tokens_output = -(-output_chars // BYTES_PER_TOKEN)
         attempt.tokens_source = "estimated"
         return
     attempt.tokens_source = "provider"
-    attempt.tokens_input = max(0, usage.prompt_tokens or 0)
-    attempt.tokens_output = max(0, usage.completion_tokens or 0)
-    if usage.prompt_tokens_details is not None:
-        attempt.tokens_cache_read = usage.prompt_tokens_details.cached_tokens or 0
-        attempt.tokens_cache_write = usage.prompt_tokens_details.cache_creation_tokens or 0
-    if usage.completion_tokens_details is not None:
-        attempt.tokens_reasoning = usage.completion_tokens_details.reasoning_tokens or 0
-    if (
-        usage.total_tokens is not None
-        and usage.prompt_tokens is not None
-        and usage.completion_tokens is not None
-    ):
-        _count_thoughts(attempt, usage.total_tokens)
-
-
-def _count_thoughts(attempt: Attempt, total: int) -> None:
-    """Some providers (xAI, Gemini) leave reasoning out of the completion's tokens, not out of the total."""
-    apart = total - attempt.tokens_input - attempt.tokens_output
-    if apart > 0 and attempt.tokens_reasoning in {0, apart}:
-        attempt.tokens_output += apart
-        attempt.tokens_reasoning = apart
+    attempt.tokens_input = usage.input
+    attempt.tokens_output = usage.output
+    attempt.tokens_cache_read = usage.cache_read
+    attempt.tokens_cache_write = usage.cache_write
+    attempt.tokens_reasoning = usage.reasoning

@@ -11,7 +11,7 @@ from array import array
 
 import msgspec
 
-from tristar.providers.openai import DONE
+from tristar.providers.openai.streaming import DONE
 from tristar.relay.departure import Departure
 from tristar.relay.transport import Headers
 

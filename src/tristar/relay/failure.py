@@ -5,14 +5,10 @@ import enum
 import time
 
 from tristar.errors import UpstreamBroken, UpstreamFailed, UpstreamRefused, UpstreamTimedOut, UpstreamUnwell
-from tristar.providers.openai import ProviderError, read_error
+from tristar.providers.dialect import Dialect, ProviderError
 from tristar.relay.transport import Headers
 
 REASON_LIMIT = 500
-
-CONTEXT_CODES = frozenset({"context_length_exceeded", "context_window_exceeded", "string_above_max_length"})
-CONTEXT_WORDS = ("maximum context length", "context length", "context window", "prompt is too long")
-FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
 
 
 class Verdict(enum.Enum):
@@ -68,33 +64,35 @@ def diverged() -> UpstreamBroken:
     return failure
 
 
-def refusal(status: int, headers: Headers, body: bytes) -> UpstreamFailed:
+def refusal(dialect: Dialect, status: int, headers: Headers, body: bytes) -> UpstreamFailed:
     """The failure that an upstream's answer outside 2xx stands for."""
-    error = read_error(body)
-    failure = _classify(status, error)
+    failure = _read(dialect, dialect.read_error(body), status, body)
     failure.upstream_status = status
     failure.retry_after_s = retry_after_s(headers, time.time())
-    if error.enveloped and failure.error_type not in {"auth", "redirect"}:
-        failure.body = body
     return failure
 
 
-def in_band(body: bytes) -> UpstreamFailed:
+def in_band(dialect: Dialect, body: bytes) -> UpstreamFailed:
     """The failure that an error event inside a 200 stream stands for."""
-    error = read_error(body)
-    failure = _classify(int(error.code) if error.code.isdigit() else 500, error)
-    if failure.error_type != "auth" and error.enveloped:
-        failure.body = body
+    error = dialect.read_error(body)
+    return _read(dialect, error, error.status or 500, body)
+
+
+def _read(dialect: Dialect, error: ProviderError, status: int, body: bytes) -> UpstreamFailed:
+    failure = _classify(status, error)
+    if error.enveloped and failure.error_type not in {"auth", "redirect"}:
+        failure.body, failure.body_format = body, dialect.name
     return failure
 
 
 def _classify(status: int, error: ProviderError) -> UpstreamFailed:
     reason = error.message[:REASON_LIMIT] or f"HTTP {status}"
-    if error.code in FILTER_CODES:
-        return _made(UpstreamRefused, reason, status=status, error_type="content_filter", code=error.code)
-    if status in {402, 429}:  # 402: the operator's balance there is spent (DeepSeek, OpenRouter)
-        spent = status == 402 or "insufficient_quota" in {error.code, error.type}
-        kind = "quota" if spent else "rate_limited"
+    if error.kind == "content_filter":
+        code = error.code or "content_filter"
+        return _made(UpstreamRefused, reason, status=status, error_type="content_filter", code=code)
+    if status in {402, 429} or error.kind == "quota":
+        # 402: the operator's balance there is spent (DeepSeek, OpenRouter)
+        kind = "quota" if status == 402 or error.kind == "quota" else "rate_limited"
         return _made(UpstreamUnwell, reason, status=429, error_type=kind, code="upstream_rate_limited")
     if status in {401, 403}:
         told = "The provider refused the gateway's own key; the operator has to replace it."
@@ -111,15 +109,10 @@ def _classify(status: int, error: ProviderError) -> UpstreamFailed:
         return _made(UpstreamUnwell, told, status=502, error_type="redirect", code="upstream_redirect")
     if not 400 <= status <= 599:
         return UpstreamBroken(f"The upstream answered with status {status}, which no API client can use.")
-    if _is_too_long(error):
+    if error.kind == "context_length":
         code = "context_length_exceeded"
         return _made(UpstreamRefused, reason, status=status, error_type="context_length", code=code)
     return _made(UpstreamRefused, reason, status=status, error_type="bad_request")
-
-
-def _is_too_long(error: ProviderError) -> bool:
-    lowered = error.message.lower()
-    return error.code in CONTEXT_CODES or any(words in lowered for words in CONTEXT_WORDS)
 
 
 def _made(

@@ -9,7 +9,7 @@ from tristar.exchange import Attempt, Exchange
 from tristar.limits.allowance import MOST, MOST_MICROUSD, Allowance, Amount, Subject, limited
 from tristar.limits.limiter import FREE, NOT_MADE, Limiter, Reservation, limit_exceeded
 from tristar.limits.usage import Refusal, Standings
-from tristar.providers.openai import BYTES_PER_TOKEN, Call
+from tristar.providers.surface import BYTES_PER_TOKEN, Call
 from tristar.routing.catalog import Llm
 from tristar.routing.price import Price
 from tristar.routing.prices import Prices

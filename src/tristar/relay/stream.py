@@ -1,7 +1,8 @@
 """One upstream's stream: every event read, none malformed handed on, its end judged.
 
-A stream is complete when the upstream says so (`[DONE]`) or when every choice has its finish
-reason and the body ended or fell silent. Anything else is a cut, and is raised as one.
+A stream is complete when the upstream says so (`[DONE]`, `message_stop`) or when its finish reason is
+known and the body ended or fell silent. Anything else is a cut, and is raised as one. What a dialect's
+events mean is its reader's to say, what the client gets its surface's writer's.
 """
 
 import msgspec
@@ -9,7 +10,10 @@ import msgspec
 from tristar.clock import Clock
 from tristar.errors import UpstreamBroken
 from tristar.exchange import Attempt
-from tristar.providers.openai import Chunk, StreamChoice, Usage, chunk_decoder
+from tristar.providers.dialect import Dialect
+from tristar.providers.fields import encode
+from tristar.providers.neutral import CallPiece, Piece, Usage
+from tristar.providers.surface import StreamWriter
 from tristar.relay.departure import Departure
 from tristar.relay.failure import diverged, in_band, timed_out
 from tristar.relay.sse import EventSplitter, data_of
@@ -18,6 +22,8 @@ from tristar.routing.catalog import Llm
 
 SILENT_END_S = 0.5
 """How long a finished stream may withhold its `[DONE]` before it is supplied."""
+
+NOTHING = Usage()
 
 MAX_CALL_PIECES = 4096
 """So many pieces of tool calls are kept for the audit log, where it wants them; what follows is left out."""
@@ -41,22 +47,24 @@ class LiveStream:
         permit: int,
         departure: Departure,
         clock: Clock,
-        wants_usage: bool,
+        dialect: Dialect,
+        writer: StreamWriter,
+        passes: bool,
         limit: float,
         skip: str = "",
-        tokens_before: tuple[int, int] = (0, 0),
+        before: Usage = NOTHING,
         calls: list[bytes] | None = None,
     ) -> None:
         self.llm = llm
         self.attempt = attempt
         self.permit = permit
+        self.writer = writer
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.output_chars = 0
         self.texts: list[str] = []
         self.resumable = True
         """Whether all output so far is plain text of one choice, which another llm can carry on."""
-        self.tokens_before = tokens_before
         self.skipped_chars = len(skip)
         """How much of `texts` the client has from before."""
         self.calls = calls
@@ -65,10 +73,12 @@ class LiveStream:
         self._response = response
         self._departure = departure
         self._clock = clock
-        self._wants_usage = wants_usage
+        self._before = before
         self._limit = limit
         self._splitter = EventSplitter()
-        self._open_choices: dict[int, bool] = {}
+        self._dialect = dialect
+        self._reader = dialect.reader()
+        self._passes = passes
         self._has_output = False
         self._done = False
         self._held = b""
@@ -109,7 +119,7 @@ class LiveStream:
 
     async def _read(self) -> bytes:
         now = self._clock.monotonic()
-        finished = self._is_finished()
+        finished = self._reader.is_finished
         idle_s = SILENT_END_S if finished else self.llm.idle_timeout_s
         try:
             return await self._response.read(self._departure, min(now + idle_s, self._limit))
@@ -122,9 +132,6 @@ class LiveStream:
 
     def _is_done(self) -> bool:
         return self._done
-
-    def _is_finished(self) -> bool:
-        return bool(self._open_choices) and not any(self._open_choices.values())
 
     def _digest(self, piece: bytes) -> bytes:
         if not piece:
@@ -140,7 +147,7 @@ class LiveStream:
         return kept[0] if len(kept) == 1 else b"".join(kept)
 
     def _end(self) -> None:
-        if not self._is_finished() or self._splitter.rest.strip():
+        if not self._reader.is_finished or self._splitter.rest.strip():
             raise UpstreamBroken("The upstream's stream was cut off before its end.")
         self._done = True
 
@@ -148,102 +155,88 @@ class LiveStream:
         """What of an event goes on to the client: all of it as a rule."""
         data = data_of(event)
         if data is None:
-            return event if self._has_output else b""
-        if data == b"[DONE]":
-            self._done = True
-            return b""
+            return event if self._has_output and self._passes else b""
         try:
-            chunk = chunk_decoder.decode(data)
+            piece = self._reader.read(data)
         except msgspec.ValidationError:
             return event if self._is_json(data) else b""
         except (msgspec.DecodeError, UnicodeDecodeError):
             self.attempt.malformed_chunks += 1
             return b""
-        if chunk.is_error:
-            raise in_band(data)
+        if piece.done:
+            if self._skip:
+                raise diverged()
+            self._done = True
+            return b""
+        if piece.error is not None:
+            raise in_band(self._dialect, piece.error)
         self.attempt.chunks += 1
-        return self._read_chunk(chunk, event, data)
+        return self._read_piece(piece, event)
 
     def _is_json(self, data: bytes) -> bool:
-        """JSON of a shape we do not know may mean something to the client."""
+        """JSON of a shape we do not know may mean something to a client of the same format."""
         try:
             msgspec.json.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.attempt.malformed_chunks += 1
+            return False
+        if not self._passes:
             self.attempt.malformed_chunks += 1
             return False
         self._has_output = True
         self.resumable = False
         return True
 
-    def _read_chunk(self, chunk: Chunk, event: bytes, data: bytes) -> bytes:
-        if chunk.model is not None:
-            self.attempt.model_answered = chunk.model
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if not chunk.choices:
-            if chunk.usage is None:
-                return event
-            return self._usage_event(event, data) if self._wants_usage else b""
-        skipped = len(self._skip)
-        for choice in chunk.choices:
-            self._read_choice(choice)
-        if skipped:
-            return self._rest_of(data, skipped - len(self._skip))
-        return event
-
-    def _read_choice(self, choice: StreamChoice) -> None:
-        delta = choice.delta
-        if choice.index:
-            self.resumable = False
-        if delta is not None:
-            if delta.content:
-                self._has_output = True
-                self._read_text(delta.content)
-            elif delta.has_output():
-                self._has_output = True
-                self.resumable = False
-                self.output_chars += len(delta.text())
-                if self.calls is not None and len(self.calls) < MAX_CALL_PIECES:
-                    self.calls.append(bytes(delta.tool_calls))
-        if choice.finish_reason is not None:
+    def _read_piece(self, piece: Piece, event: bytes) -> bytes:
+        if piece.model is not None:
+            self.attempt.model_answered = piece.model
+        if piece.is_output:
             self._has_output = True
-            self.finish_reason = choice.finish_reason
-            self._open_choices[choice.index] = False
-        else:
-            self._open_choices.setdefault(choice.index, True)
-
-    def _read_text(self, text: str) -> None:
-        self.output_chars += len(text)
-        self.texts.append(text)
+            self.output_chars += piece.chars()
+            if piece.calls and self.calls is not None:
+                self._note_calls(piece.calls)
+            if not piece.is_plain():
+                self.resumable = False
+        if piece.finish is not None:
+            self.finish_reason = piece.finish
         if self._skip:
-            # A restart must begin with what the client already has, else it is another answer.
-            shared = min(len(text), len(self._skip))
-            if text[:shared] != self._skip[:shared]:
-                raise diverged()
-            self._skip = self._skip[shared:]
+            return self._read_again(piece)
+        if piece.text:
+            self.texts.append(piece.text)
+        if piece.usage is not None:
+            self._read_usage(piece)
+        return self.writer.passed(event, piece) if self._passes else self.writer.write(piece)
 
-    def _rest_of(self, data: bytes, skipped: int) -> bytes:
-        """The chunk's event without the characters that the client already has."""
-        chunk = msgspec.json.decode(data)
-        choice = chunk["choices"][0]
-        text = (choice.get("delta") or {}).get("content") or ""
-        if choice.get("finish_reason") is not None and self._skip:
+    def _note_calls(self, calls: list[CallPiece]) -> None:
+        if self.calls is not None and len(self.calls) < MAX_CALL_PIECES:
+            told = [
+                {"index": call.index, "function": {"name": call.name, "arguments": call.arguments}}
+                for call in calls
+            ]
+            self.calls.append(encode(told))
+
+    def _read_usage(self, piece: Piece) -> None:
+        """After a rescue the client is told the sum of all parts."""
+        self.usage = piece.usage
+        if piece.usage is not None and self._before is not NOTHING:
+            piece.usage = piece.usage + self._before
+            self._passes = False
+
+    def _read_again(self, piece: Piece) -> bytes:
+        """A restart must begin with what the client already has, else it is another answer."""
+        text = piece.text
+        shared = min(len(text), len(self._skip))
+        if text[:shared] != self._skip[:shared]:
             raise diverged()
-        if not skipped or (len(text) == skipped and choice.get("finish_reason") is None):
-            return b""
-        choice["delta"]["content"] = text[skipped:]
-        return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
-
-    def _usage_event(self, event: bytes, data: bytes) -> bytes:
-        """The usage chunk; after a rescue it is the sum of all parts."""
-        if self.tokens_before == (0, 0):
-            return event
-        chunk = msgspec.json.decode(data)
-        usage = chunk["usage"]
-        for name, before in zip(("prompt_tokens", "completion_tokens"), self.tokens_before, strict=True):
-            usage[name] = (usage.get(name) or 0) + before
-        usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
-        return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+        self._skip = self._skip[shared:]
+        if piece.finish is not None and self._skip:
+            raise diverged()
+        if text:
+            self.texts.append(text)
+            piece.text = text[shared:]
+        if piece.usage is not None:
+            self._read_usage(piece)
+        return self.writer.write(piece)
 
     def release(self) -> None:
         """Done with it; the connection may serve another request."""

@@ -1,0 +1,39 @@
+"""Anthropic's token counts and the neutral ones; its `input_tokens` leave cached ones out."""
+
+import msgspec
+
+from tristar.providers.neutral import Json, Usage
+
+
+class Counts(msgspec.Struct):
+    """A `usage` object; in a stream it comes in parts, the later ones replacing the earlier."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+
+    def merged(self, later: "Counts") -> "Counts":
+        """With what a later event says instead."""
+        told = {name: value for name in self.__struct_fields__ if (value := getattr(later, name)) is not None}
+        return msgspec.structs.replace(self, **told)
+
+
+def read_usage(counts: Counts | None) -> Usage | None:
+    """The neutral counts; None where neither input nor output is told."""
+    if counts is None or (counts.input_tokens is None and counts.output_tokens is None):
+        return None
+    read = max(0, counts.cache_read_input_tokens or 0)
+    write = max(0, counts.cache_creation_input_tokens or 0)
+    sent = max(0, counts.input_tokens or 0) + read + write
+    return Usage(sent, max(0, counts.output_tokens or 0), read, write)
+
+
+def write_usage(usage: Usage) -> Json:
+    """A `usage` object."""
+    return {
+        "input_tokens": max(0, usage.input - usage.cache_read - usage.cache_write),
+        "output_tokens": usage.output,
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cache_read,
+    }

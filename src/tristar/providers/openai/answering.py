@@ -1,0 +1,118 @@
+"""OpenAI's whole answers, read and written."""
+
+import msgspec
+
+from tristar.providers.fields import NULL, encode
+from tristar.providers.neutral import Answer, Completion, Json, Part, Text, Thinking, ToolUse, Usage
+from tristar.providers.openai.usage import Counts, read_usage, write_usage
+
+
+class _Content(msgspec.Struct):
+    content: msgspec.Raw = NULL
+
+
+class _Outline(msgspec.Struct):
+    finish_reason: str | None = None
+    message: _Content | None = None
+
+
+class _Completion(msgspec.Struct):
+    model: str | None = None
+    choices: list[_Outline] | None = None
+    usage: Counts | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str
+    arguments: str = ""
+
+
+class _Call(msgspec.Struct):
+    function: _Function
+    id: str = ""
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice]
+    id: str | None = None
+    model: str | None = None
+    usage: Counts | None = None
+
+
+_completion_decoder = msgspec.json.Decoder(_Completion)
+_answer_decoder = msgspec.json.Decoder(_Answer)
+
+
+def read_completion(body: bytes) -> Completion:
+    """See `Dialect.read_completion`."""
+    try:
+        answer = _completion_decoder.decode(body)
+    except msgspec.ValidationError:
+        # Valid JSON of another shape: the client may know it, we only cannot read its usage.
+        return Completion(output_bytes=len(body))
+    choices = answer.choices or []
+    finish = choices[0].finish_reason if choices else None
+    output = sum(len(bytes(choice.message.content)) for choice in choices if choice.message)
+    return Completion(answer.model, finish, read_usage(answer.usage), output)
+
+
+def read_answer(body: bytes) -> Answer:
+    """See `Dialect.read_answer`."""
+    answer = _answer_decoder.decode(body)
+    if len(answer.choices) != 1:
+        raise msgspec.ValidationError("a single choice was expected")
+    message = answer.choices[0].message
+    parts: list[Part] = []
+    thoughts = message.reasoning_content or message.reasoning
+    if thoughts:
+        parts.append(Thinking(thoughts))
+    if message.content:
+        parts.append(Text(message.content))
+    parts += [
+        ToolUse(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
+    ]
+    return Answer(
+        parts,
+        finish=answer.choices[0].finish_reason,
+        refusal=message.refusal,
+        model=answer.model,
+        answer_id=answer.id,
+        usage=read_usage(answer.usage),
+    )
+
+
+def write_answer(answer: Answer, answer_id: str, created: int, counted: Usage) -> bytes:
+    """A chat completion."""
+    message: Json = {
+        "role": "assistant",
+        "content": "".join(part.text for part in answer.parts if isinstance(part, Text)) or None,
+        "refusal": answer.refusal,
+    }
+    thoughts = "".join(part.text for part in answer.parts if isinstance(part, Thinking))
+    if thoughts:
+        message["reasoning_content"] = thoughts
+    calls = [part for part in answer.parts if isinstance(part, ToolUse)]
+    if calls:
+        message["tool_calls"] = [write_call(call) for call in calls]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
+    told = {"id": answer_id, "object": "chat.completion", "created": created, "model": answer.model}
+    return encode({**told, "choices": [choice], "usage": write_usage(counted)})
+
+
+def write_call(call: ToolUse) -> Json:
+    """One of a message's `tool_calls`."""
+    function: Json = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.call_id, "type": "function", "function": function}

@@ -1,0 +1,40 @@
+"""The dialect `openai`: upstreams that offer OpenAI's chat completions."""
+
+from tristar.providers.dialect import Headers, Outgoing, ProviderError, lines_of
+from tristar.providers.neutral import Answer, Completion, Conversation
+from tristar.providers.openai import answering, errors
+from tristar.providers.openai.asking import write_conversation
+from tristar.providers.openai.streaming import ChunkReader
+
+HEADERS = frozenset({b"openai-beta", b"openai-organization", b"openai-project", b"idempotency-key"})
+"""The client's headers that mean something to these upstreams."""
+
+
+class OpenAIDialect:
+    """See `Dialect`."""
+
+    name = errors.FORMAT
+
+    def headers(self, client: Headers) -> bytes:
+        """See `Dialect.headers`."""
+        return lines_of(client, HEADERS) if client else b""
+
+    def write(self, asked: Conversation, model: str, prefill: str = "") -> Outgoing:
+        """See `Dialect.write`."""
+        return Outgoing("/chat/completions", write_conversation(asked, model, prefill))
+
+    def read_completion(self, body: bytes) -> Completion:
+        """See `Dialect.read_completion`."""
+        return answering.read_completion(body)
+
+    def read_answer(self, body: bytes) -> Answer:
+        """See `Dialect.read_answer`."""
+        return answering.read_answer(body)
+
+    def reader(self) -> ChunkReader:
+        """See `Dialect.reader`."""
+        return ChunkReader()
+
+    def read_error(self, body: bytes) -> ProviderError:
+        """See `Dialect.read_error`."""
+        return errors.read_error(body)

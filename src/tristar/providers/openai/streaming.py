@@ -1,0 +1,211 @@
+"""The events of OpenAI's streams, read and written."""
+
+import copy
+from typing import ClassVar, Self
+
+import msgspec
+
+from tristar.providers.fields import NULL, UNREADABLE, encode
+from tristar.providers.neutral import CallPiece, Json, Piece, Usage
+from tristar.providers.openai.usage import Counts, read_usage, write_usage
+
+DONE = b"data: [DONE]\n\n"
+_EMPTY = frozenset({b"null", b"[]"})
+
+
+class _Delta(msgspec.Struct):
+    """What one chunk adds. A field that is absent or null adds nothing."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: msgspec.Raw = NULL
+    function_call: msgspec.Raw = NULL
+    audio: msgspec.Raw = NULL
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct):
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: Counts | None = None
+    error: msgspec.Raw = NULL
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _CallPart(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+_decoder = msgspec.json.Decoder(_Chunk)
+_calls = msgspec.json.Decoder(list[_CallPart])
+
+
+class ChunkReader:
+    """See `StreamReader`."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: dict[int, bool] = {}
+
+    @property
+    def is_finished(self) -> bool:
+        """See `StreamReader.is_finished`: every choice has its finish reason."""
+        return bool(self._open) and not any(self._open.values())
+
+    def read(self, data: bytes) -> Piece:
+        """See `StreamReader.read`."""
+        if data == b"[DONE]":
+            return Piece(done=True)
+        chunk = _decoder.decode(data)
+        if chunk.error is not NULL and bytes(chunk.error) != b"null":
+            return Piece(error=data)
+        piece = Piece(model=chunk.model)
+        if chunk.usage is not None:
+            piece.usage = read_usage(chunk.usage)
+        for choice in chunk.choices or ():
+            self._read_choice(choice, piece)
+        return piece
+
+    def _read_choice(self, choice: _Choice, piece: Piece) -> None:
+        if choice.finish_reason is not None:
+            piece.is_output = True
+            piece.finish = choice.finish_reason
+            self._open[choice.index] = False
+        else:
+            self._open.setdefault(choice.index, True)
+        if choice.index:
+            piece.opaque = True
+        delta = choice.delta
+        if delta is None:
+            return
+        if delta.content:
+            piece.is_output = True
+            piece.text = delta.content
+        else:
+            _read_rest(delta, piece)
+
+
+def _read_rest(delta: _Delta, piece: Piece) -> None:
+    """What a chunk without text may hold."""
+    thinking = delta.reasoning_content or delta.reasoning
+    if thinking:
+        piece.is_output, piece.thinking = True, thinking
+    if delta.refusal:
+        piece.is_output, piece.refusal = True, delta.refusal
+    if delta.tool_calls is not NULL and bytes(delta.tool_calls) not in _EMPTY:
+        piece.is_output = True
+        _read_calls(delta.tool_calls, piece)
+    for raw in (delta.function_call, delta.audio):
+        if raw is not NULL and bytes(raw) not in _EMPTY:
+            piece.is_output = piece.opaque = True
+
+
+def _read_calls(raw: msgspec.Raw, piece: Piece) -> None:
+    try:
+        parts = _calls.decode(raw)
+    except UNREADABLE:
+        piece.opaque = True  # to a client of the same format it may mean something
+        return
+    piece.calls = [
+        CallPiece(
+            part.index if part.index is not None else place,
+            part.id,
+            part.function.name if part.function else None,
+            (part.function.arguments if part.function else None) or "",
+        )
+        for place, part in enumerate(parts)
+    ]
+
+
+class ChunkWriter:
+    """See `StreamWriter`: chat completion chunks."""
+
+    rejoins: ClassVar[bool] = True
+
+    def __init__(self, answer_id: str, created: int, *, wants_usage: bool) -> None:
+        self._base: Json = {
+            "id": answer_id,
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": "",
+        }
+        self._wants_usage = wants_usage
+        self._begun = False
+
+    def passed(self, event: bytes, piece: Piece) -> bytes:
+        """See `StreamWriter.passed`."""
+        self._begun = True
+        if piece.usage is None:
+            return event
+        if piece.is_mere_usage() and not self._wants_usage:
+            return b""
+        return event
+
+    def write(self, piece: Piece) -> bytes:
+        """See `StreamWriter.write`."""
+        if piece.model is not None:
+            self._base = {**self._base, "model": piece.model}
+        events = []
+        delta = _delta(piece)
+        if delta and not self._begun:
+            self._begun = True
+            delta = {"role": "assistant"} | delta
+        if delta:
+            events.append(
+                self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}])
+            )
+        if piece.finish is not None:
+            events.append(
+                self._chunk([{"index": 0, "delta": {}, "logprobs": None, "finish_reason": piece.finish}])
+            )
+        if piece.usage is not None and self._wants_usage:
+            events.append(self._chunk([], usage=write_usage(piece.usage)))
+        return b"".join(events)
+
+    def end(self, counted: Usage) -> bytes:
+        """See `StreamWriter.end`: without a provider's count none is given."""
+        del counted
+        return DONE
+
+    def branch(self) -> Self:
+        """See `StreamWriter.branch`."""
+        return copy.copy(self)
+
+    def _chunk(self, choices: list[Json], **more: Json) -> bytes:
+        return b"data: " + encode({**self._base, "choices": choices, **more}) + b"\n\n"
+
+
+def _delta(piece: Piece) -> Json:
+    delta: Json = {}
+    if piece.thinking:
+        delta["reasoning_content"] = piece.thinking
+    if piece.text:
+        delta["content"] = piece.text
+    if piece.refusal:
+        delta["refusal"] = piece.refusal
+    if piece.calls:
+        delta["tool_calls"] = [_call(call) for call in piece.calls]
+    return delta
+
+
+def _call(call: CallPiece) -> Json:
+    function: Json = {"arguments": call.arguments}
+    if call.name is not None:
+        function = {"name": call.name, **function}
+    if call.call_id is None:
+        return {"index": call.index, "function": function}
+    return {"index": call.index, "id": call.call_id, "type": "function", "function": function}

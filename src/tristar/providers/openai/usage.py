@@ -1,0 +1,57 @@
+"""OpenAI's token counts and the neutral ones."""
+
+import msgspec
+
+from tristar.providers.neutral import Json, Usage
+
+
+class Details(msgspec.Struct):
+    """The parts of a token count; some providers send null for a part."""
+
+    cached_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Counts(msgspec.Struct):
+    """A `usage` object."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: Details | None = None
+    completion_tokens_details: Details | None = None
+
+
+def read_usage(counts: Counts | None) -> Usage | None:
+    """The neutral counts; None where neither input nor output is told."""
+    if counts is None or (counts.prompt_tokens is None and counts.completion_tokens is None):
+        return None
+    sent, written = max(0, counts.prompt_tokens or 0), max(0, counts.completion_tokens or 0)
+    read = write = thought = 0
+    if counts.prompt_tokens_details is not None:
+        read = counts.prompt_tokens_details.cached_tokens or 0
+        write = counts.prompt_tokens_details.cache_creation_tokens or 0
+    if counts.completion_tokens_details is not None:
+        thought = counts.completion_tokens_details.reasoning_tokens or 0
+    if None not in (counts.total_tokens, counts.prompt_tokens, counts.completion_tokens):
+        # Some providers (xAI, Gemini) leave reasoning out of the completion's tokens, not out of the total.
+        apart = (counts.total_tokens or 0) - sent - written
+        if apart > 0 and thought in {0, apart}:
+            written += apart
+            thought = apart
+    return Usage(sent, written, read, write, thought)
+
+
+def write_usage(usage: Usage) -> Json:
+    """A `usage` object."""
+    sent: Json = {"cached_tokens": usage.cache_read}
+    if usage.cache_write:
+        sent["cache_creation_tokens"] = usage.cache_write
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+        "prompt_tokens_details": sent,
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
