@@ -56,6 +56,7 @@ from tristar.routing.catalog import Catalog
 from tristar.routing.credentials import CredentialBoard
 from tristar.routing.redis import RedisBreakers
 from tristar.routing.shared import SharedBoard
+from tristar.sdnotify import NOBODY, ServiceManager
 from tristar.settings import Settings, load
 from tristar.storage.engine import Database
 from tristar.storage.opening import open_engine
@@ -463,13 +464,18 @@ async def connect_link(
     )
 
 
-def reload_on_hangup(host: Host) -> None:
-    """Reload the configuration on SIGHUP."""
+def reload_on_hangup(host: Host, service: ServiceManager) -> None:
+    """Reload the configuration on SIGHUP; the service manager is told when it begins and when it is over."""
     loop = asyncio.get_running_loop()
-    tasks: set[asyncio.Task[list[str]]] = set()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def announced() -> None:
+        service.reloading()
+        faults = await host.reload()
+        service.ready("configuration rejected; the one before stays in force" if faults else "serving")
 
     def reload() -> None:
-        task = loop.create_task(host.reload())
+        task = loop.create_task(announced())
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -477,13 +483,13 @@ def reload_on_hangup(host: Host) -> None:
 
 
 @contextlib.asynccontextmanager
-async def solo(settings: Settings) -> AsyncIterator[Gateway]:
+async def solo(settings: Settings, service: ServiceManager = NOBODY) -> AsyncIterator[Gateway]:
     """Hub and gateway in this process, started; both are stopped on leaving."""
     clock = SystemClock()
     async with hosting(settings) as host:
         ties = host.tie()
         gateway = host.gateway = Gateway(settings, ties, clock)
-        reload_on_hangup(host)
+        reload_on_hangup(host, service)
         await gateway.start()
         try:
             yield gateway

@@ -7,18 +7,20 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import structlog
 import uvloop
 
 from tristar import heap
 from tristar.app import hosting, linked, reload_on_hangup, solo
+from tristar.clock import SystemClock
 from tristar.crew import Crew, Worker, fork
 from tristar.edge.server import Server
 from tristar.errors import StartRefused
 from tristar.gateway import Gateway
 from tristar.logs import configure
+from tristar.sdnotify import NOBODY, ServiceManager
 from tristar.settings import Settings
 
 BACKLOG = 2048
@@ -79,7 +81,9 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _run(gateway: Gateway, listener: socket.socket, drain_s: float) -> None:
+async def _run(
+    gateway: Gateway, listener: socket.socket, drain_s: float, service: ServiceManager = NOBODY
+) -> None:
     """Serve until a signal; then turn ready off and let what is in flight finish."""
     loop = asyncio.get_running_loop()
     server = Server(loop, gateway.app.serve)
@@ -94,15 +98,32 @@ async def _run(gateway: Gateway, listener: socket.socket, drain_s: float) -> Non
         loop.add_signal_handler(number, drain)
     heap.settle()
     await server.listen(listener, BACKLOG)
+    service.ready("serving")
     await told
+    service.stopping(drain_s + DRAIN_MARGIN_S)
     await server.drain(drain_s)
 
 
 async def _serve_solo(settings: Settings, listener: socket.socket) -> int:
-    async with solo(settings) as gateway:
+    service = _service_manager()
+    async with _alive(service), solo(settings, service) as gateway:
         _announce(settings, listener)
-        await _run(gateway, listener, settings.server.drain_s)
+        await _run(gateway, listener, settings.server.drain_s, service)
     return 0
+
+
+def _service_manager() -> ServiceManager:
+    return ServiceManager.of(os.environ, os.getpid(), SystemClock())
+
+
+@contextlib.asynccontextmanager
+async def _alive(service: ServiceManager) -> AsyncIterator[None]:
+    """The watchdog is fed from the first moment to the last: a drain takes longer than its period."""
+    showing = asyncio.get_running_loop().create_task(service.show_life())
+    try:
+        yield
+    finally:
+        showing.cancel()
 
 
 async def _serve_worker(settings: Settings, listener: socket.socket, supervisor: int | None) -> int:
@@ -117,8 +138,9 @@ async def _serve_worker(settings: Settings, listener: socket.socket, supervisor:
 
 
 async def _supervise(settings: Settings, listener: socket.socket, firstborn: Sequence[Worker]) -> int:
-    async with hosting(settings) as host:
-        reload_on_hangup(host)
+    service = _service_manager()
+    async with _alive(service), hosting(settings) as host:
+        reload_on_hangup(host, service)
         crew = Crew(host, listener, firstborn)
         loop = asyncio.get_running_loop()
         stop, greeted = asyncio.Event(), loop.create_task(host.port.greeted.wait())
@@ -128,7 +150,9 @@ async def _supervise(settings: Settings, listener: socket.socket, firstborn: Seq
         await asyncio.wait((stopped, greeted), return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             _announce(settings, listener)
+            service.ready("serving")
         await stopped
+        service.stopping(settings.server.drain_s + DRAIN_MARGIN_S)
         greeted.cancel()
         await crew.stop(settings.server.drain_s + DRAIN_MARGIN_S)
     return 0
