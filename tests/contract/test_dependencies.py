@@ -70,7 +70,10 @@ def assert_told(gateway: Gateway, name: str, turns: list[str]) -> None:
 def test_a_redis_that_hangs_keeps_no_request_waiting(
     gateway: StartGateway, upstream: Upstream, workers: int
 ) -> None:
-    """SIGSTOP: calls go on with this host's own limits; one turn is told, and one back."""
+    """SIGSTOP: calls go on with this host's own limits; one turn is told, and one back.
+
+    How long each may wait is measured in `tests/host/test_replicas`.
+    """
     with servers.listening() as (url, redis):
         running = gateway(toml=configuration(upstream), env={"REDIS_URL": url}, workers=workers)
         before = [look(running, "limited") for _ in range(5)]
@@ -83,8 +86,6 @@ def test_a_redis_that_hangs_keeps_no_request_waiting(
         after = look(running, "limited")
 
         assert all(view.status == 200 for view in [*before, *during, after])
-        # Each could wait 50 ms at the most, and all but the first ones none; a busy machine adds its own.
-        assert sorted(view.seconds for view in during)[10] < max(view.seconds for view in before) + 1.0
         assert metric == 0.5
         assert up(running, "redis") == 1
         assert_told(running, "redis", ["degraded", "ok"])

@@ -30,8 +30,15 @@ class Replicas:
         return limiter, board
 
     def turned(self, reason: str) -> None:
-        """One of the two went away from Redis, or came back to it."""
+        """One of the two went away from Redis, or came back to it.
+
+        The other goes with it: a request that has waited for one deadline does not wait for a second.
+        """
         both = (self._limiter, self._board)
+        if reason:
+            for one in both:
+                if one is not None:
+                    one.turn_away(reason)
         ailing = reason or next((one.unwell for one in both if one is not None and one.unwell), "")
         self._conditions.note(NAME, self._away if ailing else "ok", ailing)
 

@@ -86,7 +86,7 @@ class SharedLimiter:
                 await self._store.open()
         except (StoreUnavailable, TimeoutError) as error:
             self._unwell = ""
-            self._turn_away(str(error) or f"no connection within {self._open_s:g} s")
+            self.turn_away(str(error) or f"no connection within {self._open_s:g} s")
         else:
             self._unwell = ""
 
@@ -193,7 +193,7 @@ class SharedLimiter:
         """It may or may not have been made: undone before the store is used again."""
         reservation.settled = True
         self._backlog.append((reservation, NOT_MADE))
-        self._turn_away(str(error))
+        self.turn_away(str(error))
 
     async def _without(
         self, subjects: Sequence[Subject], need: Amount, lease_s: float
@@ -207,7 +207,7 @@ class SharedLimiter:
             await self._within(self._start(self._store.settle(reservation, actual)))
         except StoreUnavailable as error:
             self._backlog.append((reservation, actual))
-            self._turn_away(str(error))
+            self.turn_away(str(error))
 
     async def _within(self, call: asyncio.Task[T]) -> T:
         """Its result within the deadline. What then still goes on is cancelled, but not waited for."""
@@ -230,7 +230,8 @@ class SharedLimiter:
         if not task.cancelled():
             task.exception()  # whoever waited has it; of one that was given up nobody asks
 
-    def _turn_away(self, reason: str) -> None:
+    def turn_away(self, reason: str) -> None:
+        """Go on without the store until a probe finds it well; nothing if that is so already."""
         if self._unwell:
             return
         self._unwell = reason or "unknown"

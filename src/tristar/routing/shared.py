@@ -75,7 +75,7 @@ class SharedBoard:
         reason = await self._reconnect()
         self._unwell = ""
         if reason:
-            self._turn_away(reason)
+            self.turn_away(reason)
         self._task = asyncio.get_running_loop().create_task(self._keep_in_step())
 
     async def close(self) -> None:
@@ -135,7 +135,7 @@ class SharedBoard:
         try:
             return await self._within(answer)
         except TimeoutError:
-            self._turn_away(f"no answer within {self._deadline_s * 1000:g} ms")
+            self.turn_away(f"no answer within {self._deadline_s * 1000:g} ms")
             return answer.result() if answer.done() else self._board.admit_now(llm_id)
         finally:
             answer.cancel()
@@ -197,7 +197,7 @@ class SharedBoard:
         try:
             news = await self._ask(self._flying)
         except StoreUnavailable as error:
-            self._turn_away(str(error))
+            self.turn_away(str(error))
             return
         if self._unwell:
             return  # an asker lost patience meanwhile, and all was decided here
@@ -263,7 +263,8 @@ class SharedBoard:
 
     # -- without it ----------------------------------------------------------------
 
-    def _turn_away(self, reason: str) -> None:
+    def turn_away(self, reason: str) -> None:
+        """Decide alone until the store is found well again; nothing if that is so already."""
         if self._unwell:
             return
         self._unwell = reason or "unknown"
