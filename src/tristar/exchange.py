@@ -158,6 +158,7 @@ class Exchange:
         "parent_span_id",
         "prompt",
         "prompt_policy",
+        "readable_by",
         "recalled",
         "refusal",
         "rejected_by",
@@ -227,6 +228,8 @@ class Exchange:
         self.operation: str | None = None
         self.recalled: str | None = None
         """The memory entries that went along with a chat, as the client is told."""
+        self.readable_by: bytes | None = None
+        """Of which origin pages may read the answer in a browser; None: of no other."""
         self.refusal: GatewayError | None = None
         """The error that the client was answered with, where the gateway made one."""
         self.slot = -1

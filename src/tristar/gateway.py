@@ -7,23 +7,26 @@ from dataclasses import dataclass, replace
 from random import SystemRandom
 
 from tristar import __version__
+from tristar.auth.address import Proxies
 from tristar.auth.gate import Gate
 from tristar.auth.keys import Keys
 from tristar.auth.throttle import Throttle
 from tristar.clock import Clock
 from tristar.corridor import Corridor
-from tristar.edge import admin, console, erasure, health, keys, models
+from tristar.edge import admin, console, docs, erasure, health, keys, models
 from tristar.edge.admin import Orders
 from tristar.edge.audit import routes as audit
 from tristar.edge.control import control_app
 from tristar.edge.description import llm_paths
 from tristar.edge.front import Endpoint, Front, Scraper
+from tristar.edge.guards import Guards
 from tristar.edge.health import Dependency
 from tristar.edge.lookout import routes as lookout
 from tristar.edge.lookout.routes import Lookout
 from tristar.edge.memory import mcp, rest
 from tristar.edge.memory.desk import Desk
 from tristar.edge.memory.tools import Toolbox
+from tristar.edge.tls import Certificate
 from tristar.edge.visits import Visits
 from tristar.errors import DependencyDown, Unavailable
 from tristar.host.conditions import WELL, Condition
@@ -136,6 +139,11 @@ class Gateway:
         self._keys = Keys(self._database, clock)
         self._store: Store = open_store(self._database, clock)
         self._upstreams = Upstreams(self._loop, __version__)
+        server = settings.server
+        self.certificate = (
+            Certificate(server.tls_cert, server.tls_key) if server.tls_cert and server.tls_key else None
+        )
+        """What this process shows to its clients; None without TLS."""
         self._gate = Gate(
             self._keys,
             clock,
@@ -154,6 +162,8 @@ class Gateway:
     def adopt(self, settings: Settings) -> None:
         """Take a reloaded configuration over: its llms, its providers, the audit log's outlets."""
         self._settings = settings
+        if self.certificate is not None:
+            self.certificate.refresh()
         self._router.adopt(settings.catalog)
         self._quota.forget()
         self._learn_prices(settings)
@@ -162,6 +172,8 @@ class Gateway:
         """Make ready for the first request."""
         await self._gate.refresh()
         self._tasks.append(self._loop.create_task(self._gate.refresh_forever()))
+        if self.certificate is not None:
+            self._tasks.append(self._loop.create_task(self.certificate.watch()))
         self._loop.call_later(PRICES_AFTER_S, self._learn_prices, self._settings)
 
     def _learn_prices(self, settings: Settings) -> None:
@@ -211,6 +223,7 @@ class Gateway:
             __version__,
             [
                 console.router(settings.metrics.path if settings.metrics.enabled else None),
+                docs.router(),
                 health.router(self._dependencies, lambda: self.draining, settings.server.notice),
                 models.router(lambda: router.catalog, int(self._clock.time())),
                 admin.router(ties.orders, ties.ledger),
@@ -228,6 +241,9 @@ class Gateway:
         return Front(
             gate=self._gate,
             throttle=Throttle(self._clock, settings.auth.failed_logins_per_minute / settings.server.workers),
+            proxies=Proxies(settings.server.trusted_proxies, settings.server.proxy_header),
+            origins=settings.server.cors_origins,
+            guards=Guards(settings.server.hsts_s),
             ledger=ties.ledger,
             clock=self._clock,
             endpoints=_endpoints(corridor),

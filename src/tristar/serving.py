@@ -97,7 +97,8 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain)
     heap.settle()
-    await server.listen(listener, BACKLOG)
+    certificate = gateway.certificate
+    await server.listen(listener, BACKLOG, None if certificate is None else certificate.context)
     service.ready("serving")
     await told
     service.stopping(drain_s + DRAIN_MARGIN_S)
@@ -161,7 +162,7 @@ async def _supervise(settings: Settings, listener: socket.socket, firstborn: Seq
 def _announce(settings: Settings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}"
+    url = f"{'http' if settings.server.tls_cert is None else 'https'}://{shown}:{port}"
     model = next(iter(settings.catalog.llms), None) or _open_model(settings)
     question = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello, TriStar!"}}]}}'
     lines = [f"listening on {url}", f"console      {url}/console", "", "Try it:"]

@@ -54,19 +54,24 @@ def test_the_env_template_lists_every_variable_and_changes_nothing(tmp_path: Pat
     assert list(settings.catalog.llms) == ["echo"]
 
 
+IN_COMMENTS = ("tls_cert", "tls_key")
+"""Shown as comments: they name files, which must be there."""
+
+
 def test_the_example_file_shows_every_key_with_its_default(tmp_path: Path) -> None:
     """Uncommented or copied, the example is valid, complete, and says what the code does."""
     path = ROOT / "docs/tristar.example.toml"
     document = tomllib.loads(path.read_text(encoding="utf-8"))
     settings = load({"OPENAI_API_KEY": "k-123"}, tmp_path, path)
     fast = document["llms"]["fast"]
+    assert all(f"# {name} = " in path.read_text(encoding="utf-8") for name in IN_COMMENTS)
     shown = {
         "providers.NAME": document["providers"]["openai"],
         "llms.NAME": {name: value for name, value in fast.items() if not isinstance(value, dict)},
         "llms.NAME.breaker": fast["breaker"],
         "llms.NAME.price_usd_per_mtok": fast["price_usd_per_mtok"],
         "llms.POOL": document["llms"]["balanced"],
-        "server": document["server"],
+        "server": {*document["server"], *IN_COMMENTS},
         "auth": document["auth"],
         "dependencies": document["dependencies"],
         "slo": document["slo"],

@@ -26,6 +26,13 @@ class Authority:
 
     def server(self, host: str = "127.0.0.1", *, expired: bool = False) -> ssl.SSLContext:
         """A server's context with a certificate for `host`; wrong if the host is not the one asked for."""
+        chain = self.pem(host, expired=expired)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain)
+        return context
+
+    def pem(self, host: str = "127.0.0.1", *, expired: bool = False) -> Path:
+        """A file with a certificate for `host` and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
         until = now - DAY if expired else now + DAY
@@ -43,7 +50,7 @@ class Authority:
             )
             .sign(self._key, hashes.SHA256())
         )
-        return self._context(key, certificate)
+        return self._written(key, certificate)
 
     def _own(self) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
@@ -72,7 +79,7 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
-    def _context(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> ssl.SSLContext:
+    def _written(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> Path:
         self._made += 1
         chain = self._folder / f"server-{self._made}.pem"
         private = key.private_bytes(
@@ -81,9 +88,7 @@ class Authority:
             serialization.NoEncryption(),
         )
         chain.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain)
-        return context
+        return chain
 
 
 def _name(host: str) -> x509.GeneralName:

@@ -59,7 +59,7 @@ class Bridge:
         self._told_end = False
         self._start: Message | None = None
 
-    def scope(self, client: tuple[str, int] | None, server: tuple[str, int] | None) -> Scope:
+    def scope(self, client: tuple[str, int] | None, server: tuple[str, int] | None, *, secure: bool) -> Scope:
         """The connection scope."""
         half = self._half
         raw_path, _, query = half.target.partition(b"?")
@@ -68,7 +68,7 @@ class Bridge:
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.0" if half.is_http_1_0 else "1.1",
             "method": half.method,
-            "scheme": "http",
+            "scheme": "https" if secure else "http",
             "path": half.path,
             "raw_path": raw_path,
             "query_string": query,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tristar.edge.envelope import body_of, headers_of
+from tristar.edge.guards import Headers, completed
 from tristar.edge.reply import AsgiReply, common_headers
 from tristar.edge.request import UNMATCHED, Message, Scope, Send
 from tristar.errors import NoRecord
@@ -22,7 +23,8 @@ def template(scope: Scope) -> str:
 class ClosingSend:
     """A `send` that holds the start back until the first piece, and the last piece until the record.
 
-    `endpoint_of` names the route once the application has answered.
+    `endpoint_of` names the route once the application has answered; `guards` are headers that an answer has
+    unless it says otherwise itself.
     """
 
     def __init__(
@@ -32,12 +34,15 @@ class ClosingSend:
         scope: Scope,
         exchange: Exchange,
         send: Send,
+        *,
+        guards: Headers | None = None,
     ) -> None:
         self._close = close
         self._endpoint_of = endpoint_of
         self._scope = scope
         self._exchange = exchange
         self._send = send
+        self._guards = guards or []
         self._start: Message | None = None
         self._status = 500
         self.begun = False
@@ -83,5 +88,6 @@ class ClosingSend:
         if start is None:
             return
         self.begun = True
-        headers = [*start.get("headers", ()), *common_headers(self._exchange)]
+        said = completed(list(start.get("headers", ())), self._guards)
+        headers = [*said, *common_headers(self._exchange)]
         await self._send({**start, "headers": headers})

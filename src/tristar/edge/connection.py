@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         self.wheel = house.wheel
         self.peer: tuple[str, int] | None = None
         self.here: tuple[str, int] | None = None
+        self.is_secure = False
         self.is_slow = False
         self.task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -107,6 +108,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.peer = _address(transport.get_extra_info("peername"))
         self.here = _address(transport.get_extra_info("sockname"))
+        self.is_secure = transport.get_extra_info("sslcontext") is not None
         self._house.connections.add(self)
 
     def data_received(self, data: bytes) -> None:

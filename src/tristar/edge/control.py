@@ -25,7 +25,7 @@ def control_app(
         title="TriStar",
         version=version,
         summary="The multi-LLM gateway whose monitoring can be trusted.",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
     )
     app.add_exception_handler(GatewayError, _gateway_error)

@@ -5,7 +5,7 @@ end the same: the record is durable before the last byte leaves.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -13,14 +13,16 @@ from typing import Any, Protocol
 import structlog
 
 from tristar.auth.actor import ANONYMOUS, Actor
-from tristar.auth.address import is_loopback
+from tristar.auth.address import Proxies, is_here
 from tristar.auth.gate import Gate, KeyRefused
 from tristar.auth.throttle import Throttle
 from tristar.clock import Clock
 from tristar.corridor import Asked, Headers, Reply, upstream_headers
 from tristar.edge.closing import ClosingSend, template
+from tristar.edge.cors import Origins
 from tristar.edge.doorman import Doorman
 from tristar.edge.envelope import headers_of
+from tristar.edge.guards import Guards
 from tristar.edge.reply import AsgiReply
 from tristar.edge.request import (
     UNMATCHED,
@@ -52,6 +54,9 @@ CLIENT_GONE_STATUS = 499
 BROKEN_STREAM_STATUS = 502
 OPEN_PATHS = ("/health/", "/console/")
 CONSOLE = "/console"
+PREFLIGHT = "_preflight"
+"""The endpoint of browsers' questions whether a page may call: counted, not audited."""
+
 THROTTLED = "_throttled"
 """The endpoint of requests that are refused for the failed logins before them: counted, not audited."""
 NO_HEADERS: Headers = []
@@ -91,6 +96,9 @@ class Front:
         *,
         gate: Gate,
         throttle: Throttle,
+        proxies: Proxies,
+        origins: Sequence[str],
+        guards: Guards,
         ledger: Ledger,
         clock: Clock,
         endpoints: Mapping[str, Endpoint],
@@ -102,6 +110,9 @@ class Front:
     ) -> None:
         self._gate = gate
         self._throttle = throttle
+        self._proxies = proxies
+        self._origins = Origins(origins)
+        self._guards = guards
         self._ledger = ledger
         self._clock = clock
         self._ids = Ids()
@@ -127,6 +138,8 @@ class Front:
             Exception: a defect of ours after output was sent: the connection must break.
         """
         incoming = Incoming.of(visit.headers)
+        if incoming.origin is not None and await self._told_browser(visit, incoming):
+            return
         endpoint = self._endpoints.get(visit.path)
         if endpoint is not None:
             await self._serve_llm(endpoint, visit, incoming)
@@ -135,10 +148,40 @@ class Front:
         else:
             await self._serve_control(visit, incoming)
 
+    def _begin(self, visit: Visit, incoming: Incoming, endpoint: str) -> Exchange:
+        exchange = begin_exchange(visit, incoming, endpoint, self._clock, self._ids)
+        incoming.peer = visit.client
+        if incoming.forwarded is not None:
+            said = [value for name, value in incoming.forwarded if name == self._proxies.header]
+            exchange.ip_address = self._proxies.client(visit.client, said)
+        if incoming.origin is not None:
+            exchange.readable_by = self._origins.allowed(incoming.origin)
+        return exchange
+
+    async def _told_browser(self, visit: Visit, incoming: Incoming) -> bool:
+        """Answer a browser's question whether a page may call, before it has a key; False: it is none."""
+        try:
+            headers = self._origins.preflight(visit.method, visit.headers)
+        except Forbidden as error:
+            exchange = self._begin_preflight(visit, incoming)
+            await self._refuse(exchange, visit.reply(exchange), error)
+            return True
+        if headers is None:
+            return False
+        exchange = self._begin_preflight(visit, incoming)
+        await self._ledger.close(exchange, 204, "success")
+        await visit.reply(exchange).whole(204, headers, b"")
+        return True
+
+    def _begin_preflight(self, visit: Visit, incoming: Incoming) -> Exchange:
+        exchange = self._begin(visit, incoming, PREFLIGHT)
+        exchange.audited = False
+        return exchange
+
     # -- llm routes ------------------------------------------------------------
 
     async def _serve_llm(self, endpoint: Endpoint, visit: Visit, incoming: Incoming) -> None:
-        exchange = begin_exchange(visit, incoming, visit.path, self._clock, self._ids)
+        exchange = self._begin(visit, incoming, visit.path)
         exchange.action = "llm_call"
         reply = visit.reply(exchange)
         try:
@@ -207,7 +250,7 @@ class Front:
             raise
 
     def _authenticate(self, exchange: Exchange, incoming: Incoming) -> Actor:
-        if self._gate.is_open and not is_loopback(exchange.ip_address):
+        if self._gate.is_open and not is_here(incoming.peer, exchange.ip_address):
             raise KeyRefused(
                 "missing"
             )  # open is for this machine alone, whatever a foreign server is bound to
@@ -273,7 +316,7 @@ class Front:
     # -- everything else -------------------------------------------------------
 
     async def _serve_scrape(self, scraper: Scraper, visit: Visit, incoming: Incoming) -> None:
-        exchange = begin_exchange(visit, incoming, scraper.path, self._clock, self._ids)
+        exchange = self._begin(visit, incoming, scraper.path)
         reply = visit.reply(exchange)
         try:
             await self._admit_scrape(visit, exchange, incoming)
@@ -287,18 +330,19 @@ class Front:
     async def _admit_scrape(self, visit: Visit, exchange: Exchange, incoming: Incoming) -> None:
         if visit.method not in {"GET", "HEAD"}:
             raise MethodNotAllowed(f"{visit.path} takes GET.", allow="GET, HEAD")
-        if is_loopback(exchange.ip_address):
+        if is_here(visit.client, exchange.ip_address):
             return
         actor = await self._identify(exchange, incoming)
         if not actor.allows("metrics"):
             raise Forbidden("This key lacks the scope `metrics`.")
 
     async def _serve_control(self, visit: Visit, incoming: Incoming) -> None:
-        exchange = begin_exchange(visit, incoming, UNMATCHED, self._clock, self._ids)
+        exchange = self._begin(visit, incoming, UNMATCHED)
         scope, receive, send = visit.asgi()
         scope["tristar.exchange"] = exchange
         reply = AsgiReply(send, exchange, Departure(asyncio.get_running_loop()))
-        closing = ClosingSend(self.close_control, template, scope, exchange, send)
+        guards = self._guards.headers(visit.path, secure=scope.get("scheme") == "https")
+        closing = ClosingSend(self.close_control, template, scope, exchange, send, guards=guards)
         try:
             check_path(visit.path)
             if not visit.path.startswith(OPEN_PATHS) and visit.path != CONSOLE:

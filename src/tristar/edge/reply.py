@@ -1,5 +1,6 @@
 """The way to the client over ASGI, with the headers that every answer carries."""
 
+from tristar.edge.cors import EXPOSED
 from tristar.edge.request import Send
 from tristar.exchange import Exchange
 from tristar.relay.departure import Departure
@@ -13,6 +14,8 @@ def common_headers(exchange: Exchange) -> Headers:
         (b"x-request-id", exchange.request_id.encode()),
         (b"x-tristar-trace-id", exchange.trace_id.encode()),
     ]
+    if exchange.readable_by is not None:
+        headers += cors_headers(exchange.readable_by)
     if exchange.action == "llm_call":
         headers.append((b"x-tristar-attempts", str(len(exchange.attempts)).encode()))
         if exchange.llm_id is not None:
@@ -22,9 +25,21 @@ def common_headers(exchange: Exchange) -> Headers:
     return headers
 
 
+def cors_headers(readable_by: bytes) -> Headers:
+    """What a browser must be told before a page of that origin may read an answer."""
+    return [
+        (b"access-control-allow-origin", readable_by),
+        (b"access-control-expose-headers", EXPOSED),
+        (b"vary", b"origin"),
+    ]
+
+
 def common_lines(exchange: Exchange) -> bytes:
     """`common_headers` as they stand on the wire, each line with its CR LF."""
     ids = f"x-request-id: {exchange.request_id}\r\nx-tristar-trace-id: {exchange.trace_id}\r\n"
+    if exchange.readable_by is not None:
+        for name, value in cors_headers(exchange.readable_by):
+            ids += f"{name.decode()}: {value.decode()}\r\n"
     if exchange.action != "llm_call":
         return ids.encode()
     attempts = f"{ids}x-tristar-attempts: {len(exchange.attempts)}\r\n"

@@ -27,6 +27,8 @@ SESSION_LIMIT = 128
 # Headers that mean something to an upstream of some dialect; everything else stays here.
 PASSED_ON = openai.HEADERS | anthropic.HEADERS
 
+FORWARDED = frozenset({b"forwarded", b"x-forwarded-for"})
+
 # W3C Trace Context, section 3.2: version 00 exactly, later versions at least so far.
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
@@ -42,6 +44,15 @@ class Incoming(msgspec.Struct):
     end_user: str | None = None
     accept: str | None = None
     passed_on: list[tuple[bytes, bytes]] | None = None
+    forwarded: list[tuple[bytes, bytes]] | None = None
+    """What proxies say of the client, if they are to be believed."""
+    origin: bytes | None = None
+    peer: str | None = None
+    """Who is at the other end of the connection."""
+
+    def __repr__(self) -> str:
+        """Without the key: whatever prints a request must not print it."""
+        return f"Incoming(key={None if self.key is None else '…'})"
 
     @classmethod
     def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> "Incoming":
@@ -53,6 +64,8 @@ class Incoming(msgspec.Struct):
                 reader(incoming, value)
             elif name in PASSED_ON:
                 incoming.passed_on = [*(incoming.passed_on or ()), (name, value)]
+            elif name in FORWARDED:
+                incoming.forwarded = [*(incoming.forwarded or ()), (name, value)]
         return incoming
 
 
@@ -93,6 +106,10 @@ def _end_user(incoming: Incoming, value: bytes) -> None:
     incoming.end_user = value.decode("latin-1")[:END_USER_LIMIT] or None
 
 
+def _origin(incoming: Incoming, value: bytes) -> None:
+    incoming.origin = value
+
+
 def _accept(incoming: Incoming, value: bytes) -> None:
     incoming.accept = value.decode("latin-1")
 
@@ -106,6 +123,7 @@ _READERS: Mapping[bytes, Callable[[Incoming, bytes], None]] = {
     b"x-session-id": _session,
     b"x-user-id": _end_user,
     b"accept": _accept,
+    b"origin": _origin,
 }
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
 from tristar.edge.connection import Connection
+from tristar.edge.tls import HANDSHAKE_LIMIT_S
 from tristar.edge.turn import Turn
 from tristar.relay.departure import Wheel
 
@@ -29,11 +31,15 @@ class Server:
         self._listening: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def listen(self, listener: socket.socket, backlog: int) -> None:
-        """Accept from now on."""
+    async def listen(self, listener: socket.socket, backlog: int, tls: ssl.SSLContext | None = None) -> None:
+        """Accept from now on; over TLS if there is a context for it."""
         self._tick()
         self._listening = await self.loop.create_server(
-            lambda: Connection(self), sock=listener, backlog=backlog
+            lambda: Connection(self),
+            sock=listener,
+            backlog=backlog,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else HANDSHAKE_LIMIT_S,
         )
 
     async def drain(self, within_s: float) -> None:

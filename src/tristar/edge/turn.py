@@ -27,6 +27,8 @@ class Line(Protocol):
     wheel: Wheel
     peer: tuple[str, int] | None
     here: tuple[str, int] | None
+    is_secure: bool
+    """Whether the client came over TLS."""
     is_slow: bool
     """Whether the client takes less than was written."""
 
@@ -192,7 +194,11 @@ class Turn:
     def asgi(self) -> tuple[Scope, Receive, Send]:
         """See `Visit.asgi`."""
         bridge = Bridge(self)
-        return bridge.scope(self._line.peer, self._line.here), bridge.receive, bridge.send
+        return (
+            bridge.scope(self._line.peer, self._line.here, secure=self._line.is_secure),
+            bridge.receive,
+            bridge.send,
+        )
 
     def leave(self) -> None:
         """See `Visit.leave`."""

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from tristar.edge.tls import CertificateInvalid
+from tristar.edge.tls import load as load_certificate
 from tristar.errors import SettingsInvalid
 from tristar.routing.catalog import Catalog
 from tristar.settings.catalog import read_catalog
@@ -54,6 +56,7 @@ def load(
         anchors=read_anchors(document, variables, directory, faults),
     )
     _check_binding(values, variables, faults)
+    _check_tls(values, directory, faults)
     _check_audit(values, faults)
     otel = {name: value for name, value in variables.items() if name.startswith(OTEL_PREFIX)}
     _check_tracing(otel, faults)
@@ -106,6 +109,23 @@ def _check_binding(values: Values, variables: Mapping[str, str], faults: Faults)
         )
 
 
+def _check_tls(values: Values, directory: Path, faults: Faults) -> None:
+    server = Server(**values[Server])
+    cert, key = server.tls_cert, server.tls_key
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        named, other = ("tls_key", "tls_cert") if cert is None else ("tls_cert", "tls_key")
+        problem = f"needs server.{other} beside it"
+        faults.add(f"server.{named}", str(cert or key), problem, f"Set {other} too.")
+        return
+    try:
+        load_certificate(directory / cert, directory / key)
+    except CertificateInvalid as invalid:
+        fix = "Name a PEM certificate chain and its own private key, both readable and not encrypted."
+        faults.add("server.tls_cert", str(cert), f"cannot be used: {invalid}", fix)
+
+
 def _check_audit(values: Values, faults: Faults) -> None:
     audit = Audit(**values.get(Audit, {}))
     floor = audit.min_retention_days
@@ -133,6 +153,12 @@ def _check_tracing(otel: Mapping[str, str], faults: Faults) -> None:
             faults.add(fault.key, shown(fault.value), fault.problem, fault.fix)
 
 
+def _placed(server: Server, directory: Path) -> Server:
+    if server.tls_cert is None or server.tls_key is None:
+        return server
+    return replace(server, tls_cert=directory / server.tls_cert, tls_key=directory / server.tls_key)
+
+
 def _assemble(
     values: Values, catalog: Catalog, directory: Path, path: Path | None, otel: Mapping[str, str]
 ) -> Settings:
@@ -141,7 +167,7 @@ def _assemble(
     top["data_dir"] = directory / top["data_dir"]
     return Settings(
         catalog=catalog,
-        server=Server(**values[Server]),
+        server=_placed(Server(**values[Server]), directory),
         audit=replace(audit, dir=directory / audit.dir),
         metrics=Metrics(**values.get(Metrics, {})),
         auth=Auth(**values[Auth]),

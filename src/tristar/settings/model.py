@@ -8,6 +8,7 @@ from typing import Literal
 
 from tristar.audit.anchors.options import AnchorOptions
 from tristar.audit.sinks.options import SinkOptions
+from tristar.auth.address import ProxyHeader
 from tristar.routing.catalog import Catalog
 
 Without = Literal["degrade", "refuse"]
@@ -26,6 +27,12 @@ class Server:
     deadline_s: float = 900.0
     drain_s: float = 30.0
     max_body_mb: int = 32
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    hsts_s: int = 86_400
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_header: ProxyHeader = "x-forwarded-for"
+    cors_origins: tuple[str, ...] = ()
     notice: str = ""
 
     @property

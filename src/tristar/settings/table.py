@@ -12,7 +12,7 @@ from tristar.exchange import PROMPT_POLICIES
 from tristar.metrics.llms import LLM_BOUNDS_S
 from tristar.providers.registry import AUTH_HEADERS, DIALECTS
 from tristar.routing.catalog import BreakerPolicy, Llm, Pool, Provider
-from tristar.settings import texts
+from tristar.settings import lists, texts
 from tristar.settings.kinds import Kind, Names, Number, Numbers, OneOf, OneOrMore, Switch, Whole, choice
 from tristar.settings.model import Audit, Auth, Dependencies, Logs, Metrics, PriceTable, Server, Settings, Slo
 
@@ -165,6 +165,43 @@ SERVER: Final[Sequence[Row]] = (
         "how long requests in flight may finish after SIGTERM",
     ),
     Row("max_body_mb", Server, "max_body_mb", Whole(1, 1_024), "a larger request body gets 413"),
+    Row(
+        "tls_cert",
+        Server,
+        "tls_cert",
+        texts.PATH,
+        "the certificate chain (PEM) to serve HTTPS with; read again when it changes; needs `tls_key`",
+    ),
+    Row("tls_key", Server, "tls_key", texts.PATH, "its private key (PEM, not encrypted)"),
+    Row(
+        "hsts_s",
+        Server,
+        "hsts_s",
+        Whole(0, 63_072_000),
+        "under TLS, how long browsers that opened the console insist on it for this host name, whatever the "
+        "port; 0: not at all",
+    ),
+    Row(
+        "trusted_proxies",
+        Server,
+        "trusted_proxies",
+        lists.NETWORKS,
+        "proxies whose word on a client's address is taken, in the audit log and in throttling",
+    ),
+    Row(
+        "proxy_header",
+        Server,
+        "proxy_header",
+        choice("x-forwarded-for", "forwarded"),
+        "where they say it; the proxy must set this header, or whoever connects to it can",
+    ),
+    Row(
+        "cors_origins",
+        Server,
+        "cors_origins",
+        lists.ORIGINS,
+        'origins whose pages may call the API from a browser; ["*"]: any',
+    ),
     Row(
         "notice",
         Server,
