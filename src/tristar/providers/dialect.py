@@ -6,10 +6,10 @@ A new dialect is one package with these functions, named in `dialects.py`; then 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from tristar.providers.neutral import Answer, Completion, Conversation, Piece
+from tristar.providers.neutral import Answer, Completion, Conversation, Piece, Usage
 
 Headers = list[tuple[bytes, bytes]]
-ErrorKind = Literal["context_length", "content_filter", "quota"]
+ErrorKind = Literal["auth", "context_length", "content_filter", "quota"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ProviderError:
 
     `kind` is set where the dialect knows what a generic reading of the status would miss; `status` is what
     the error stands for where it comes inside a stream; `enveloped` says that a client of the same format
-    can be shown the body as it is.
+    can be shown the body as it is; `retry_after_s` is what the body says where no header does.
     """
 
     message: str = ""
@@ -35,6 +35,15 @@ class ProviderError:
     enveloped: bool = False
     kind: ErrorKind | None = None
     status: int | None = None
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Embeddings in the order of their texts; `usage` is None where the provider does not tell."""
+
+    values: list[list[float]]
+    usage: Usage | None
 
 
 def lines_of(headers: Headers, names: frozenset[bytes]) -> bytes:
@@ -102,4 +111,12 @@ class Dialect(Protocol):
 
     def read_error(self, body: bytes) -> ProviderError:
         """An error's body, of any shape; never raises."""
+        ...
+
+    def write_embedding(self, texts: list[str], model: str, dimensions: int | None) -> Outgoing:
+        """The request for the embeddings of these texts; errors as `write`."""
+        ...
+
+    def read_vectors(self, body: bytes) -> Vectors:
+        """The embeddings of a whole answer; errors as `read_answer`."""
         ...

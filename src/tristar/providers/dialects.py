@@ -5,6 +5,7 @@ from typing import Final
 
 from tristar.providers.anthropic.dialect import AnthropicDialect
 from tristar.providers.dialect import Dialect
+from tristar.providers.gemini.dialect import GeminiDialect
 from tristar.providers.openai.dialect import OpenAIDialect
 
 OPENAI: Final = OpenAIDialect()
@@ -12,6 +13,7 @@ OPENAI: Final = OpenAIDialect()
 DIALECTS: Final[Mapping[str, Dialect]] = {
     "openai": OPENAI,
     "anthropic": AnthropicDialect(),
+    "gemini": GeminiDialect(),
     "echo": OPENAI,  # the built-in llm speaks as OpenAI does
 }
 """What a provider's `dialect` stands for."""

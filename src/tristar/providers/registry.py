@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-SpokenDialect = Literal["openai", "anthropic"]
+SpokenDialect = Literal["openai", "anthropic", "gemini"]
 AuthScheme = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "cf-aig-authorization", "query-key"]
 
-DIALECTS: Final[Sequence[SpokenDialect]] = ("openai", "anthropic")
+DIALECTS: Final[Sequence[SpokenDialect]] = ("openai", "anthropic", "gemini")
 """The dialects that a configured provider may name."""
 
 AUTH_HEADERS: Final[Mapping[AuthScheme, str]] = {
@@ -100,9 +100,13 @@ KNOWN: Final[Sequence[KnownProvider]] = (
     KnownProvider(
         "gemini",
         "Google Gemini",
-        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "https://generativelanguage.googleapis.com/v1beta",
         "GEMINI_API_KEY",
         "https://ai.google.dev/api",
+        dialect="gemini",
+        auth="x-goog-api-key",
+        note='Google\'s OpenAI-compatible address is another: `base_url = "…/v1beta/openai"` with '
+        '`dialect = "openai"` and `auth = "bearer"`',
     ),
     KnownProvider(
         "mistral", "Mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", "https://docs.mistral.ai/api"

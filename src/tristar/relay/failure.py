@@ -66,9 +66,11 @@ def diverged() -> UpstreamBroken:
 
 def refusal(dialect: Dialect, status: int, headers: Headers, body: bytes) -> UpstreamFailed:
     """The failure that an upstream's answer outside 2xx stands for."""
-    failure = _read(dialect, dialect.read_error(body), status, body)
+    error = dialect.read_error(body)
+    failure = _read(dialect, error, status, body)
     failure.upstream_status = status
-    failure.retry_after_s = retry_after_s(headers, time.time())
+    told_s = retry_after_s(headers, time.time())
+    failure.retry_after_s = error.retry_after_s if told_s is None else told_s
     return failure
 
 
@@ -94,7 +96,7 @@ def _classify(status: int, error: ProviderError) -> UpstreamFailed:
         # 402: the operator's balance there is spent (DeepSeek, OpenRouter)
         kind = "quota" if status == 402 or error.kind == "quota" else "rate_limited"
         return _made(UpstreamUnwell, reason, status=429, error_type=kind, code="upstream_rate_limited")
-    if status in {401, 403}:
+    if status in {401, 403} or error.kind == "auth":
         told = "The provider refused the gateway's own key; the operator has to replace it."
         return _made(UpstreamUnwell, told, status=502, error_type="auth", code="upstream_auth", counts=False)
     if status == 408:

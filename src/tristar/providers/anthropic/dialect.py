@@ -1,10 +1,13 @@
 """The dialect `anthropic`: upstreams that offer Anthropic's Messages."""
 
+import msgspec
+
+from tristar.errors import CannotCarry
 from tristar.providers.anthropic import answering, errors
 from tristar.providers.anthropic.asking import write_conversation
 from tristar.providers.anthropic.messages import PATH
 from tristar.providers.anthropic.streaming import EventReader
-from tristar.providers.dialect import Headers, Outgoing, ProviderError, lines_of
+from tristar.providers.dialect import Headers, Outgoing, ProviderError, Vectors, lines_of
 from tristar.providers.neutral import Answer, Completion, Conversation
 
 VERSION = b"anthropic-version: 2023-06-01\r\n"
@@ -41,3 +44,12 @@ class AnthropicDialect:
     def read_error(self, body: bytes) -> ProviderError:
         """See `Dialect.read_error`."""
         return errors.read_error(body)
+
+    def write_embedding(self, texts: list[str], model: str, dimensions: int | None) -> Outgoing:
+        """See `Dialect.write_embedding`: this API has none."""
+        del texts, model, dimensions
+        raise CannotCarry("No embeddings come from a provider of the dialect anthropic.", param="model")
+
+    def read_vectors(self, body: bytes) -> Vectors:
+        """See `Dialect.read_vectors`."""
+        raise msgspec.ValidationError(f"{len(body)} bytes of embeddings that were never asked for")

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tristar.providers.dialect import Vectors
 from tristar.providers.fields import NULL, encode
 from tristar.providers.neutral import Answer, Completion, Json, Part, Text, Thinking, ToolUse, Usage
 from tristar.providers.openai.usage import Counts, read_usage, write_usage
@@ -52,6 +53,17 @@ class _Answer(msgspec.Struct):
     usage: Counts | None = None
 
 
+class _Vector(msgspec.Struct):
+    embedding: list[float]
+    index: int = 0
+
+
+class _Embeddings(msgspec.Struct):
+    data: list[_Vector]
+    usage: Counts | None = None
+
+
+_embeddings_decoder = msgspec.json.Decoder(_Embeddings)
 _completion_decoder = msgspec.json.Decoder(_Completion)
 _answer_decoder = msgspec.json.Decoder(_Answer)
 
@@ -106,10 +118,22 @@ def write_answer(answer: Answer, answer_id: str, created: int, counted: Usage) -
         message["reasoning_content"] = thoughts
     calls = [part for part in answer.parts if isinstance(part, ToolUse)]
     if calls:
-        message["tool_calls"] = [write_call(call) for call in calls]
+        message["tool_calls"] = [write_call(call) | extra_of(call.signature) for call in calls]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
     told = {"id": answer_id, "object": "chat.completion", "created": created, "model": answer.model}
     return encode({**told, "choices": [choice], "usage": write_usage(counted)})
+
+
+def extra_of(signature: str | None) -> Json:
+    """Where a call keeps what Google wants back with it, as Google's own compatibility layer has it."""
+    return {} if signature is None else {"extra_content": {"google": {"thought_signature": signature}}}
+
+
+def read_vectors(body: bytes) -> Vectors:
+    """See `Dialect.read_vectors`."""
+    told = _embeddings_decoder.decode(body)
+    in_order = sorted(told.data, key=lambda each: each.index)
+    return Vectors([each.embedding for each in in_order], read_usage(told.usage))
 
 
 def write_call(call: ToolUse) -> Json:

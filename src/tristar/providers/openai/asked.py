@@ -100,9 +100,24 @@ class _Function(msgspec.Struct):
     arguments: str = ""
 
 
+class _Google(msgspec.Struct):
+    thought_signature: str | None = None
+
+
+class _Extra(msgspec.Struct):
+    google: _Google | None = None
+
+
 class _Call(msgspec.Struct):
     id: str
     function: _Function
+    extra_content: _Extra | None = None
+
+    @property
+    def signature(self) -> str | None:
+        """What Google gave with the call, as `answering.extra_of` writes it."""
+        google = self.extra_content.google if self.extra_content else None
+        return google.thought_signature if google else None
 
 
 class _Message(msgspec.Struct):
@@ -258,7 +273,8 @@ def _read_assistant(message: _Message, parts: list[Part], place: str) -> list[Pa
     if message.refusal:
         parts.append(Text(message.refusal))
     parts += [
-        ToolUse(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
+        ToolUse(call.id, call.function.name, call.function.arguments, signature=call.signature)
+        for call in message.tool_calls or ()
     ]
     return parts
 

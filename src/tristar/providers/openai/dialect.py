@@ -1,7 +1,8 @@
 """The dialect `openai`: upstreams that offer OpenAI's chat completions."""
 
-from tristar.providers.dialect import Headers, Outgoing, ProviderError, lines_of
-from tristar.providers.neutral import Answer, Completion, Conversation
+from tristar.providers.dialect import Headers, Outgoing, ProviderError, Vectors, lines_of
+from tristar.providers.fields import encode
+from tristar.providers.neutral import Answer, Completion, Conversation, Json
 from tristar.providers.openai import answering, errors
 from tristar.providers.openai.asking import write_conversation
 from tristar.providers.openai.streaming import ChunkReader
@@ -38,3 +39,14 @@ class OpenAIDialect:
     def read_error(self, body: bytes) -> ProviderError:
         """See `Dialect.read_error`."""
         return errors.read_error(body)
+
+    def write_embedding(self, texts: list[str], model: str, dimensions: int | None) -> Outgoing:
+        """See `Dialect.write_embedding`."""
+        told: Json = {"model": model, "input": texts, "encoding_format": "float"}
+        return Outgoing(
+            "/embeddings", encode(told if dimensions is None else told | {"dimensions": dimensions})
+        )
+
+    def read_vectors(self, body: bytes) -> Vectors:
+        """See `Dialect.read_vectors`."""
+        return answering.read_vectors(body)

@@ -1,15 +1,24 @@
-"""OpenAI's embeddings: a surface of its own, which the `openai` dialect alone serves."""
+"""The surface `/v1/embeddings`."""
 
+import base64
+import struct
 from dataclasses import dataclass
 
+import msgspec
+
 from tristar.errors import BadRequest, CannotCarry
-from tristar.providers.dialect import Dialect, Outgoing
-from tristar.providers.fields import Fields, encode, raw, read_fallbacks, read_model, read_object
-from tristar.providers.neutral import Completion, Usage
+from tristar.providers.dialect import Dialect, Outgoing, Vectors
+from tristar.providers.fields import Fields, encode, optional, raw, read_fallbacks, read_model, read_object
+from tristar.providers.neutral import Completion, Json, Usage
 from tristar.providers.openai.asked import end_user
 from tristar.providers.openai.errors import FORMAT, OPENAI_ERRORS
 from tristar.providers.openai.streaming import ChunkWriter
 from tristar.providers.surface import StreamWriter, Surface
+
+_READ = frozenset({"model", "input", "fallbacks", "dimensions", "encoding_format", "user"})
+_input = msgspec.json.Decoder(str | list[str | int | list[int]])
+_int: "msgspec.json.Decoder[int | None]" = msgspec.json.Decoder(int | None)
+_text: "msgspec.json.Decoder[str | None]" = msgspec.json.Decoder(str | None)
 
 
 @dataclass(slots=True)
@@ -40,21 +49,37 @@ class EmbeddingCall:
     def sent_to(self, dialect: Dialect, model: str, prefill: str = "") -> Outgoing:
         """See `Call.sent_to`; there is nothing to prefill."""
         del prefill
-        if not self.passes(dialect):
+        if self.passes(dialect):
+            self.fields.pop("fallbacks", None)
+            return Outgoing("/embeddings", encode(self.fields | {"model": raw(model)}))
+        for name in self.fields.keys() - _READ:
+            raise CannotCarry(f"`{name}` cannot be said to this model's provider.", param=name)
+        dimensions = optional(self.fields, "dimensions", _int, "a whole number")
+        return dialect.write_embedding(self._texts(), model, dimensions)
+
+    def _texts(self) -> list[str]:
+        kind = "a string, or an array of strings"
+        asked = optional(self.fields, "input", _input, kind)
+        given = [asked] if isinstance(asked, str) else asked or []
+        texts = [each for each in given if isinstance(each, str)]
+        if not texts or len(texts) < len(given):
             raise CannotCarry(
-                f"No embeddings come from a provider of the dialect {dialect.name}.", param="model"
+                f"`input` must be {kind} for this model's provider: it takes no tokens.", param="input"
             )
-        self.fields.pop("fallbacks", None)
-        return Outgoing("/embeddings", encode(self.fields | {"model": raw(model)}))
+        return texts
 
     def read(self, dialect: Dialect, body: bytes) -> Completion:
         """See `Call.read`."""
-        return dialect.read_completion(body)
+        if self.passes(dialect):
+            return dialect.read_completion(body)
+        return Completion(None, None, dialect.read_vectors(body).usage, 0)
 
     def told(self, dialect: Dialect, body: bytes, counted: Usage) -> bytes:
-        """See `Call.told`: as it came."""
-        del dialect, counted
-        return body
+        """See `Call.told`."""
+        if self.passes(dialect):
+            return body
+        wanted = optional(self.fields, "encoding_format", _text, "float or base64")
+        return _write(dialect.read_vectors(body), self.model, counted, in_base64=wanted == "base64")
 
     def passes(self, dialect: Dialect) -> bool:
         """See `Call.passes`."""
@@ -77,3 +102,17 @@ def parse_embedding(body: bytes) -> EmbeddingCall:
     if asked is None or bytes(asked)[:1] not in {b'"', b"["}:
         raise BadRequest("`input` must be a string, or an array of strings or tokens.", param="input")
     return EmbeddingCall(model, read_fallbacks(fields), fields)
+
+
+def _write(vectors: Vectors, model: str, counted: Usage, *, in_base64: bool) -> bytes:
+    data: list[Json] = []
+    for index, values in enumerate(vectors.values):
+        told = _packed(values) if in_base64 else values
+        data.append({"object": "embedding", "index": index, "embedding": told})
+    usage = {"prompt_tokens": counted.input, "total_tokens": counted.input}
+    return encode({"object": "list", "data": data, "model": model, "usage": usage})
+
+
+def _packed(values: list[float]) -> str:
+    """As OpenAI's SDKs ask for it: 32-bit floats, the least significant byte first."""
+    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()

@@ -7,6 +7,7 @@ import msgspec
 
 from tristar.providers.fields import NULL, UNREADABLE, encode
 from tristar.providers.neutral import CallPiece, Json, Piece, Usage
+from tristar.providers.openai.answering import extra_of
 from tristar.providers.openai.usage import Counts, read_usage, write_usage
 
 DONE = b"data: [DONE]\n\n"
@@ -206,6 +207,7 @@ def _call(call: CallPiece) -> Json:
     function: Json = {"arguments": call.arguments}
     if call.name is not None:
         function = {"name": call.name, **function}
+    extra = extra_of(call.signature)
     if call.call_id is None:
-        return {"index": call.index, "function": function}
-    return {"index": call.index, "id": call.call_id, "type": "function", "function": function}
+        return {"index": call.index, "function": function} | extra
+    return {"index": call.index, "id": call.call_id, "type": "function", "function": function} | extra
