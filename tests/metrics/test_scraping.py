@@ -79,7 +79,7 @@ def read_stream(gateway: Gateway) -> list[float]:
 
 
 def test_a_stream_goes_on_while_large_scrapes_are_rendered(gateway: StartGateway, upstream: Upstream) -> None:
-    """2,500 llms make a page of a hundred thousand lines; on the loop it stops the stream two thirds of the time.
+    """2,500 llms make a page of 85,000 lines; written on the loop it stops the stream two thirds of the time.
 
     A loaded machine makes streams stand still without any scrape: one without is what it is compared with.
     """
