@@ -47,6 +47,7 @@ from tristar.limits.local import LocalLimiter
 from tristar.limits.purse import Purse
 from tristar.limits.redis import RedisStore
 from tristar.limits.shared import SharedLimiter
+from tristar.memory.backlog import Backlog
 from tristar.memory.opening import open_store
 from tristar.memory.store import Store
 from tristar.metrics.audits import AuditReadings
@@ -84,6 +85,7 @@ class Host:
         self._loop = asyncio.get_running_loop()
         self._database: Database = open_engine(settings.database_url, settings.data_dir)
         self._store: Store = open_store(self._database, clock)
+        self._backlog = Backlog(self._database, clock)
         self._tasks: list[asyncio.Task[None]] = []
         self.books = self._open_books()
         self.hub = Hub(
@@ -161,7 +163,7 @@ class Host:
         except OSError as error:
             return self._rejected([f"audit.sinks: a cursor cannot be written: {error.strerror}"])
         audit = replace(before.audit, sinks=after.audit.sinks, anchors=after.audit.anchors)
-        self._settings = replace(before, catalog=after.catalog, audit=audit)
+        self._settings = replace(before, catalog=after.catalog, audit=audit, memory=after.memory)
         self.hub.board.adopt(after.catalog)
         self.credentials.adopt(after.catalog)
         if self.books is not None:
@@ -204,6 +206,7 @@ class Host:
             self.books.watch(
                 active_connections=self._count_active,
                 memory_entries=self._memory_entries,
+                memory_waiting=self._memory_waiting,
                 breaker_states=self.hub.board.states,
                 audit=self._audit_readings,
                 dependencies=self._dependencies,
@@ -331,8 +334,13 @@ class Host:
     def _dependencies(self) -> Mapping[str, float]:
         return {"audit": 1.0, "storage": 1.0, **self.conditions.readings(), **self._outlets.conditions()}
 
-    async def _count_memory(self) -> int | None:
-        return await self._store.live_entries()
+    def _memory_waiting(self) -> int | None:
+        return self._scraper.memory_waiting if self._scraper else None
+
+    async def _count_memory(self) -> tuple[int, int | None]:
+        live = await self._store.live_entries()
+        embeds = self._settings.memory.embedding_llm is not None
+        return live, await self._backlog.waiting() if embeds else None
 
     async def _keep_columns(self) -> None:
         """Make columns of closed segments, for questions, in a process of its own."""

@@ -129,8 +129,8 @@ class Ids:
 class Exchange:
     """The story of one HTTP request, written by the corridor as it walks.
 
-    `ids` come from `Ids.draw`; without them they are drawn here. Not shared between tasks. `close` ends
-    it; a second close is a defect and raises.
+    `ids` come from `Ids.draw`; without them they are drawn here. One that is `internal` came over no
+    connection. Not shared between tasks. `close` ends it; a second close is a defect and raises.
     """
 
     __slots__ = (
@@ -148,6 +148,7 @@ class Exchange:
         "endpoint",
         "event_id",
         "finish_reason",
+        "internal",
         "ip_address",
         "llm_id",
         "log_level",
@@ -191,6 +192,7 @@ class Exchange:
         trace_flags: str = "01",
         parent_span_id: str | None = None,
         ids: str | None = None,
+        internal: bool = False,
     ) -> None:
         self.method = method
         self.resource = resource
@@ -198,6 +200,7 @@ class Exchange:
         self.started = started
         self.started_at = started_at
         self.audited = audited
+        self.internal = internal
         self.ip_address = ip_address
         ids = ids or os.urandom(_IDS_BYTES).hex()
         self.trace_id = trace_id or ids[:32]

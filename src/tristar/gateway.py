@@ -24,7 +24,9 @@ from tristar.edge.health import Dependency
 from tristar.edge.lookout import routes as lookout
 from tristar.edge.lookout.routes import Lookout
 from tristar.edge.memory import mcp, rest
+from tristar.edge.memory.backfill import Backfill
 from tristar.edge.memory.desk import Desk
+from tristar.edge.memory.embedder import Embedder
 from tristar.edge.memory.tools import Toolbox
 from tristar.edge.tls import Certificate
 from tristar.edge.visits import Visits
@@ -36,8 +38,10 @@ from tristar.host.port import Port
 from tristar.host.slots import SlotTable
 from tristar.ledger import Ledger, WatchedLedger
 from tristar.limits.limiter import Limiter
+from tristar.memory.backlog import Backlog
 from tristar.memory.opening import open_store
 from tristar.memory.store import Store
+from tristar.memory.vectors import Vectors
 from tristar.providers.anthropic.errors import ANTHROPIC_ERRORS
 from tristar.providers.openai.errors import OPENAI_ERRORS
 from tristar.relay.attempts import Relay
@@ -137,7 +141,8 @@ class Gateway:
         self.draining = False
         self._database = ties.database
         self._keys = Keys(self._database, clock)
-        self._store: Store = open_store(self._database, clock)
+        self._vectors = Vectors(self._database, clock)
+        self._store: Store = open_store(self._database, clock, self._vectors)
         self._upstreams = Upstreams(self._loop, __version__)
         server = settings.server
         self.certificate = (
@@ -166,6 +171,8 @@ class Gateway:
             self.certificate.refresh()
         self._router.adopt(settings.catalog)
         self._quota.forget()
+        self._embedder.adopt(settings.memory.embedding_llm)
+        self._backfill.wake()
         self._learn_prices(settings)
 
     async def start(self) -> None:
@@ -174,6 +181,7 @@ class Gateway:
         self._tasks.append(self._loop.create_task(self._gate.refresh_forever()))
         if self.certificate is not None:
             self._tasks.append(self._loop.create_task(self.certificate.watch()))
+        self._filling = self._loop.create_task(self._backfill.run())
         self._loop.call_later(PRICES_AFTER_S, self._learn_prices, self._settings)
 
     def _learn_prices(self, settings: Settings) -> None:
@@ -184,6 +192,8 @@ class Gateway:
 
     async def stop(self) -> None:
         """Let go of everything but the host."""
+        self._backfill.stop()
+        await asyncio.gather(self._filling, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -218,6 +228,18 @@ class Gateway:
             ledger=ties.ledger,
             clock=self._clock,
         )
+        self._embedder = Embedder(
+            llm_id=settings.memory.embedding_llm,
+            ask=corridor.embed,
+            require=self._require,
+            router=router,
+            breakers=ties.breakers,
+            ledger=ties.ledger,
+            vectors=self._vectors,
+            clock=self._clock,
+        )
+        self._backfill = Backfill(Backlog(self._database, self._clock), self._embedder, self._vectors)
+        desk.senses, desk.written = self._embedder, self._backfill.wake
         self._assistant = mcp.Assistant(__version__, Toolbox(desk))
         control = control_app(
             __version__,

@@ -222,5 +222,5 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def _no_memory() -> None:
-    return None
+async def _no_memory() -> tuple[None, None]:
+    return None, None

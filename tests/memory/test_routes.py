@@ -282,7 +282,10 @@ async def test_a_strange_search_is_answered_plainly(control: Control, query: str
     """An empty result, not an error."""
     found = await control.ask("GET", f"/v1/memory/search?q={query}")
 
-    assert (found.status, found.json) == (200, {"data": [], "next_cursor": None})
+    assert (found.status, found.json) == (
+        200,
+        {"data": [], "next_cursor": None, "mode": "text", "notice": None},
+    )
 
 
 @pytest.mark.parametrize(

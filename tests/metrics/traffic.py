@@ -54,6 +54,7 @@ def watched_books() -> Books:
     books.watch(
         active_connections=lambda: 3,
         memory_entries=lambda: 42,
+        memory_waiting=lambda: 7,
         breaker_states=lambda: {"fast": 2, "claude": 1},
         llm_in_flight=lambda: {GPT: 2},
         dependencies=lambda: {"redis": 0.5, "database": 1},

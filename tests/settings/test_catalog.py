@@ -1,5 +1,6 @@
 """Llms and providers from the file and from the environment."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -344,3 +345,37 @@ def test_a_pool_that_could_not_work_is_named(tmp_path: Path, pool: str, key: str
 
     assert list(faults) == [f"llms.pool.{key}"]
     assert problem in faults[f"llms.pool.{key}"].problem
+
+
+ONE_LLM = '[providers.p]\nbase_url = "http://x/v1"\n[llms.a]\nprovider = "p"\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "variables"), [("a", {}), ("groq/embed-1", {"GROQ_API_KEY": "k-123"})], ids=["named", "open"]
+)
+def test_the_memory_may_ask_any_llm_that_clients_may(
+    tmp_path: Path, name: str, variables: dict[str, str]
+) -> None:
+    """By its name, or as provider/model."""
+    text = f'[memory]\nembedding_llm = "{name}"\n' + ONE_LLM
+    (tmp_path / "tristar.toml").write_text(text)
+
+    assert load(variables, tmp_path).memory.embedding_llm == name
+
+
+def test_an_embedding_llm_that_is_none_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    """At the start, and by `tristar check`."""
+    text = '[memory]\nembedding_llm = "b"\n' + ONE_LLM
+    (tmp_path / "tristar.toml").write_text(text)
+    with pytest.raises(SettingsInvalid, match=r"memory\.embedding_llm.*not a configured llm.*a"):
+        load({}, tmp_path)
+
+
+def test_an_embedding_llm_without_numpy_is_refused_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an extra."""
+    monkeypatch.setattr(sys.modules["tristar.settings.load"], "find_spec", lambda _: None)
+    (tmp_path / "tristar.toml").write_text('[memory]\nembedding_llm = "echo"\n')
+    with pytest.raises(SettingsInvalid, match=r"needs NumPy.*tristar\[vector\]"):
+        load({}, tmp_path)

@@ -12,7 +12,7 @@ from tristar.routing.catalog import BreakerPolicy, Llm, Pool, Provider
 from tristar.settings import Audit, Auth, Metrics, Server, load
 from tristar.settings.model import Dependencies, Logs, PriceTable, Slo
 from tristar.settings.reference import render
-from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, SECTIONS, SERVER, SLO, VARIABLES, Row
+from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, MEMORY, SECTIONS, SERVER, SLO, VARIABLES, Row
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = [*VARIABLES, *(row for rows in SECTIONS.values() for row in rows)]
@@ -76,6 +76,7 @@ def test_the_example_file_shows_every_key_with_its_default(tmp_path: Path) -> No
         "dependencies": document["dependencies"],
         "slo": document["slo"],
         "logs": document["logs"],
+        "memory": document["memory"],
     }
 
     assert {name: set(table) for name, table in shown.items()} == {
@@ -92,6 +93,6 @@ def test_the_example_file_shows_every_key_with_its_default(tmp_path: Path) -> No
 
 def test_rows_of_own_tables_are_toml_keys_of_the_same_name() -> None:
     """The attribute an engineer reads is the key an operator writes."""
-    rows = (*SERVER, *AUTH, *DEPENDENCIES, *SLO, *LOGS)
+    rows = (*SERVER, *AUTH, *DEPENDENCIES, *SLO, *LOGS, *MEMORY)
 
     assert [row.name for row in rows] == [row.field for row in rows]

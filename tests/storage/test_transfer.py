@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from tests.memory.meanings import MODEL, Mind, about
 from tests.storage.fixtures import clock, empty_postgres, postgres_server
+from tests.upstream.meaning import vector
 
 from tristar.auth.keys import Keys, NewKey
 from tristar.clock import ManualClock
 from tristar.memory.entry import Caller, Change, Draft, Query
+from tristar.memory.neighbours import pack
 from tristar.memory.opening import open_store
 from tristar.memory.postgres import index_row
 from tristar.storage.engine import Database
@@ -41,14 +44,20 @@ async def filled(data_dir: Path, clock: ManualClock, entries: int = 3) -> Databa
 
 
 async def test_everything_arrives_as_it_was(tmp_path: Path, clock: ManualClock, empty_postgres: str) -> None:
-    """Keys work, entries are found by word and tag, with their history; new entries take new numbers."""
+    """Keys work; entries are found by word, tag and meaning, with their history; new ones get new numbers."""
     source = await filled(tmp_path, clock, entries=1200)
+    here = Mind(source, clock)
+    (waiting, *_) = await here.backlog.take(1, 60.0)
+    await here.backlog.keep(MODEL, [(waiting, pack(vector(waiting.content, MODEL)))])
     target = open_engine(empty_postgres, tmp_path)
     counts = await transfer(tmp_path / FILE_NAME, target, COMPANIONS, silent)
     old, new = open_store(source, clock), open_store(target, clock)
     before, after = await old.find(Query(limit=100), CALLER), await new.find(Query(limit=100), CALLER)
     found = await new.find(Query(words="genève"), CALLER)
     tagged = await new.find(Query(tags=("t7",)), CALLER)
+    there = Mind(target, clock)
+    meant = await there.store.find(about(waiting.content), CALLER)
+    left = await there.backlog.waiting()
     past = [await store.history(found.found[0].entry.id, CALLER) for store in (old, new)]
     again = await new.vote(found.found[0].entry.id, "validate", "fast", CALLER)
     added = await new.add(Draft("the first in its new home"), CALLER)
@@ -61,6 +70,8 @@ async def test_everything_arrives_as_it_was(tmp_path: Path, clock: ManualClock, 
     assert [each.entry for each in after.found] == [each.entry for each in before.found]
     assert tagged.found[0].entry.content == "fact number7 of Zürich"
     assert past[0] == past[1]
+    assert [each.entry.content for each in meant.found] == [waiting.content]
+    assert left == 1199
     assert again.version == 3, "the vote was there already"
     assert added.version == 1
     assert live == 1201

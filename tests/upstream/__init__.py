@@ -15,6 +15,7 @@ sockets, `tls` a certificate authority of its own. `python -m tests.upstream` ru
 
 from tests.upstream.gate import Gate
 from tests.upstream.journal import Call, Journal
+from tests.upstream.meaning import Meant
 from tests.upstream.script import (
     Answer,
     CloseBeforeHeaders,
@@ -53,6 +54,7 @@ __all__ = [
     "Hang",
     "Journal",
     "Malformed",
+    "Meant",
     "Mirror",
     "Raw",
     "ResetBeforeHeaders",

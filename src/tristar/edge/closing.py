@@ -7,7 +7,7 @@ from tristar.edge.envelope import body_of, headers_of
 from tristar.edge.guards import Headers, completed
 from tristar.edge.reply import AsgiReply, common_headers
 from tristar.edge.request import UNMATCHED, Message, Scope, Send
-from tristar.errors import NoRecord
+from tristar.errors import GatewayError, NoRecord, UpstreamFailed
 from tristar.exchange import Exchange, Outcome
 from tristar.relay.departure import Departure
 
@@ -18,6 +18,17 @@ Close = Callable[[Exchange, int, Outcome], Awaitable[None]]
 def template(scope: Scope) -> str:
     """The template of the route that FastAPI chose; `_unmatched` where it chose none."""
     return str(getattr(scope.get("route"), "path_format", UNMATCHED))
+
+
+def describe(exchange: Exchange, error: GatewayError) -> None:
+    """What the record says of an error beside its status."""
+    if error.status >= 500:
+        exchange.log_level = "ERROR"
+    if isinstance(error, UpstreamFailed):
+        if error.error_type in {"rate_limited", "quota"}:
+            exchange.rejected_by, exchange.rejected_scope = "provider", "llm"
+        return
+    exchange.details = {"error": error.code, **(exchange.details or {})}
 
 
 class ClosingSend:

@@ -18,7 +18,7 @@ from tristar.auth.gate import Gate, KeyRefused
 from tristar.auth.throttle import Throttle
 from tristar.clock import Clock
 from tristar.corridor import Asked, Headers, Reply, upstream_headers
-from tristar.edge.closing import ClosingSend, template
+from tristar.edge.closing import ClosingSend, describe, template
 from tristar.edge.cors import Origins
 from tristar.edge.doorman import Doorman
 from tristar.edge.envelope import headers_of
@@ -42,7 +42,6 @@ from tristar.errors import (
     MethodNotAllowed,
     NoRecord,
     Unavailable,
-    UpstreamFailed,
 )
 from tristar.exchange import Exchange, Ids, Outcome
 from tristar.ledger import Ledger
@@ -276,7 +275,7 @@ class Front:
         """Close with the error's status; what the client is told in the end."""
         if exchange.closed:
             return error
-        _describe(exchange, error)
+        describe(exchange, error)
         self._doorman.refused(exchange, error)
         outcome: Outcome = "refused" if error.status < 500 else "error"
         try:
@@ -364,14 +363,3 @@ class Front:
             reply.begun = closing.begun
             if not closing.finished:
                 await self._break(exchange, reply)
-
-
-def _describe(exchange: Exchange, error: GatewayError) -> None:
-    """What the record says of an error beside its status."""
-    if error.status >= 500:
-        exchange.log_level = "ERROR"
-    if isinstance(error, UpstreamFailed):
-        if error.error_type in {"rate_limited", "quota"}:
-            exchange.rejected_by, exchange.rejected_scope = "provider", "llm"
-        return
-    exchange.details = {"error": error.code, **(exchange.details or {})}

@@ -17,19 +17,20 @@ class HubScraper:
         books: Books,
         loop: asyncio.AbstractEventLoop,
         path: str,
-        count_memory: Callable[[], Awaitable[int | None]],
+        count_memory: Callable[[], Awaitable[tuple[int | None, int | None]]],
     ) -> None:
         self._books = books
         self._loop = loop
         self.path = path
         self._count_memory = count_memory
         self.memory_entries: int | None = None
+        self.memory_waiting: int | None = None
 
     async def scrape(self, accept: str | None) -> tuple[bytes, str]:
         """See `Scraper.scrape`. Where the memory cannot be counted its gauge is absent, not wrong."""
         try:
             async with asyncio.timeout(MEMORY_TIMEOUT_S):
-                self.memory_entries = await self._count_memory()
+                self.memory_entries, self.memory_waiting = await self._count_memory()
         except (Unavailable, TimeoutError):
-            self.memory_entries = None
+            self.memory_entries = self.memory_waiting = None
         return await self._loop.run_in_executor(None, self._books.render, accept)

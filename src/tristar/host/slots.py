@@ -29,7 +29,7 @@ BLOCK = 1024
 """So many slots get their space on the disk at a time."""
 RESOURCE_LIMIT = 200
 
-FREE, OPEN, CLOSING, UNAUDITED = 0, 1, 2, 3
+FREE, OPEN, CLOSING, UNAUDITED, INTERNAL = 0, 1, 2, 3, 4
 
 _LENGTH = struct.Struct("<H")
 
@@ -100,7 +100,7 @@ class SlotTable:
         cell = _encoder.encode(begun)[: CELL_BYTES - _LENGTH.size]
         at = self._cells + slot * CELL_BYTES
         self._map[at : at + 2 + len(cell)] = _LENGTH.pack(len(cell)) + cell
-        self._map[HEADER_BYTES + slot] = OPEN if exchange.audited else UNAUDITED
+        self._map[HEADER_BYTES + slot] = _state(exchange)
         return slot
 
     def _can_grow(self) -> bool:
@@ -130,7 +130,7 @@ class SlotTable:
         self._free.append(slot)
 
     def active(self) -> int:
-        """Requests in progress now."""
+        """Requests in progress now that came over a connection."""
         return _active(self._map, self._cells)
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class SlotReader:
         self._cells = HEADER_BYTES + slots
 
     def active(self) -> int:
-        """Requests in progress now."""
+        """Requests in progress now that came over a connection."""
         return _active(self._map, self._cells)
 
     def unrecorded(self) -> list[tuple[int, Begun]]:
@@ -161,7 +161,7 @@ class SlotReader:
         states = self._map[HEADER_BYTES : self._cells]
         found = []
         for slot, state in enumerate(states):
-            if state in {OPEN, CLOSING}:
+            if state in {OPEN, CLOSING, INTERNAL}:
                 at = self._cells + slot * CELL_BYTES
                 (length,) = _LENGTH.unpack_from(self._map, at)
                 try:
@@ -191,6 +191,12 @@ def _resource(exchange: Exchange) -> str:
     """The path as a record would have it: clients write what they like into one."""
     resource = exchange.resource
     return resource if resource == exchange.endpoint else redact.text(resource)[:RESOURCE_LIMIT]
+
+
+def _state(exchange: Exchange) -> int:
+    if not exchange.audited:
+        return UNAUDITED
+    return INTERNAL if exchange.internal else OPEN
 
 
 def _header(slots: int) -> bytes:

@@ -50,6 +50,8 @@ def _fingerprint(query: Query, caller: Caller) -> str:
         sorted(query.tags),
         query.min_confidence,
         projects,
+        query.mode if query.meaning is not None else None,
+        query.meaning.model if query.meaning is not None else "",
     )
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:16]
 

@@ -4,14 +4,16 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple, get_args
 
 from tristar.errors import BadRequest, Conflict
 
 EntryType = Literal["fact", "decision", "code", "summary", "context", "todo"]
 Vote = Literal["validate", "contradict"]
 Edit = Literal["created", "updated", "validated", "contradicted"]
+Mode = Literal["text", "semantic", "hybrid"]
+"""By which a search ranks: words, meaning, or both."""
 
 ENTRY_TYPES: Final[tuple[EntryType, ...]] = get_args(EntryType)
 ENTRY_ID: Final = re.compile("mem_[0-9a-f]{32}")
@@ -129,11 +131,29 @@ class Count:
     entries: int
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a text means to a model: a vector of length 1 and `dims` parts, little-endian half precision."""
+
+    model: str
+    dims: int
+    vector: bytes = field(repr=False)
+
+
+class Packed(NamedTuple):
+    """A vector as it is kept: of length 1, in half precision; and the signs of its parts."""
+
+    dims: int
+    vector: bytes
+    bits: bytes
+
+
 @dataclass(frozen=True)
 class Query:
     """Which entries: all that fit every condition. `words` of None lists, newest first.
 
-    With `any_word`, one of the words suffices, and more of them rank higher.
+    With `any_word`, one of the words suffices, and more of them rank higher. `mode` of None is the best that
+    there is; other than `text` needs the `meaning` of the words, and without it words alone count.
     """
 
     words: str | None = None
@@ -144,6 +164,8 @@ class Query:
     min_confidence: float | None = None
     limit: int = 20
     cursor: str | None = None
+    mode: Mode | None = None
+    meaning: Meaning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +178,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Page:
-    """Some of what fits; `next_cursor` continues, None at the end."""
+    """Some of what fits; `next_cursor` continues, None at the end.
+
+    `mode` is by what it was ranked, None in a plain list; `notice` says why that is less than was asked for.
+    """
 
     found: Sequence[Found]
     next_cursor: str | None
+    mode: Mode | None = None
+    notice: str | None = None
 
 
 def content_hash(content: str) -> str:

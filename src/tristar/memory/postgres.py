@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, insert
 
 from tristar.clock import Clock
 from tristar.memory.sql import SqlStore
+from tristar.memory.vectors import Vectors
 from tristar.memory.words import Phrase, split
 from tristar.storage.engine import Database
 
@@ -28,9 +29,9 @@ _LENGTH_NORMALISED = 1
 """ts_rank, ts_rank_cd: divide by 1 + the logarithm of the document's length."""
 
 
-def store(database: Database, clock: Clock) -> SqlStore:
+def store(database: Database, vectors: Vectors, clock: Clock) -> SqlStore:
     """The memory in this PostgreSQL database."""
-    return SqlStore(database, Tsvector(), clock)
+    return SqlStore(database, Tsvector(), vectors, clock)
 
 
 def index_row(connection: Connection, row: Row[Any]) -> None:
@@ -39,7 +40,7 @@ def index_row(connection: Connection, row: Row[Any]) -> None:
 
 
 class Tsvector:
-    """See `tristar.memory.sql.WordIndex`. Rows of deleted entries go with them by foreign key.
+    """See `tristar.memory.search.WordIndex`. Rows of deleted entries go with them by foreign key.
 
     Vectors and queries are written in PostgreSQL's own notation, past its parser: what a word is,
     `tristar.memory.words` alone decides.

@@ -6,7 +6,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from tristar.memory.entry import Caller, Edit, Entry, Revision, Vote
-from tristar.storage.schema import memory_entries, memory_history, memory_tags, memory_votes
+from tristar.storage.schema import (
+    memory_awaiting,
+    memory_entries,
+    memory_history,
+    memory_tags,
+    memory_votes,
+)
 
 
 def columns(entry: Entry) -> dict[str, Any]:
@@ -100,6 +106,11 @@ def put_tags(connection: Connection, seq: int, tags: Sequence[str]) -> None:
     """Let entry `seq`, which has none, be found by these tags."""
     if tags:
         connection.execute(insert(memory_tags), [{"tag": tag, "entry_seq": seq} for tag in tags])
+
+
+def put_awaiting(connection: Connection, seq: int) -> None:
+    """Let the new entry `seq` wait for its vector."""
+    connection.execute(insert(memory_awaiting).values(entry_seq=seq, tries=0, not_before=0))
 
 
 def put_vote(

@@ -19,17 +19,18 @@ from sqlalchemy import (
 
 from tristar.clock import Clock
 from tristar.memory.sql import SqlStore
+from tristar.memory.vectors import Vectors
 from tristar.memory.words import Phrase
 from tristar.storage.engine import Database
 
 
-def store(database: Database, clock: Clock) -> SqlStore:
+def store(database: Database, vectors: Vectors, clock: Clock) -> SqlStore:
     """The memory in this SQLite database."""
-    return SqlStore(database, Fts5(), clock)
+    return SqlStore(database, Fts5(), vectors, clock)
 
 
 class Fts5:
-    """See `tristar.memory.sql.WordIndex`. Rows of deleted entries are dropped by a trigger."""
+    """See `tristar.memory.search.WordIndex`. Rows of deleted entries are dropped by a trigger."""
 
     source = table("memory_words", column("rowid", Integer), column("words"))
     seq = source.c.rowid

@@ -60,3 +60,11 @@ def parse(query: str) -> list[Phrase]:
         if words:
             phrases.append(Phrase(words, absent=bool(minus), prefix=bare.endswith("*")))
     return phrases
+
+
+def present(query: str) -> str:
+    """The query without what must be absent and without signs of its language: what it is about."""
+    told = [
+        quoted or bare.removesuffix("*") for minus, quoted, bare in _QUERY_PART.findall(query) if not minus
+    ]
+    return " ".join(" ".join(told).split())

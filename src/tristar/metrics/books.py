@@ -138,6 +138,7 @@ class Books(Collector):
         *,
         active_connections: Callable[[], int] | None = None,
         memory_entries: Callable[[], int | None] | None = None,
+        memory_waiting: Callable[[], int | None] | None = None,
         breaker_states: Callable[[], Mapping[str, int]] | None = None,
         llm_in_flight: Callable[[], Mapping[Pair, int]] | None = None,
         dependencies: Callable[[], Mapping[str, float]] | None = None,
@@ -151,6 +152,7 @@ class Books(Collector):
         with self._lock:
             self._attach("ailinux_active_connections", active_connections, self._requests.active.show)
             self._attach("ailinux_memory_entries_total", memory_entries, self._memories.entries.show)
+            self._attach("ailinux_memory_unembedded_entries", memory_waiting, self._memories.waiting.show)
             self._attach("ailinux_circuit_breaker_state", breaker_states, self._breakers.show)
             self._attach("ailinux_llm_in_flight", llm_in_flight, self._llms.show_in_flight)
             self._attach("ailinux_dependency_up", dependencies, self._internals.dependencies.show_each)

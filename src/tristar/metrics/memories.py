@@ -14,6 +14,10 @@ class Memories:
 
     def __init__(self, overflows: Counter) -> None:
         self.entries = Gauge("ailinux_memory_entries_total", "Live memory entries.")
+        self.waiting = Gauge(
+            "ailinux_memory_unembedded_entries",
+            "Memory entries that wait for their vector; absent without an embedding llm.",
+        )
         self._operations = Counter(
             "ailinux_memory_operations_total", "Operations on the memory.", ("operation",)
         )
@@ -28,7 +32,7 @@ class Memories:
     @property
     def families(self) -> tuple[Family, ...]:
         """Every metric of this subject."""
-        return self.entries, self._operations, self._seconds
+        return self.entries, self.waiting, self._operations, self._seconds
 
     def count(self, account: Account) -> None:
         """Enter a request that did something with the memory, and was served."""

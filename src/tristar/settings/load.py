@@ -2,28 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from tristar.edge.tls import CertificateInvalid
 from tristar.edge.tls import load as load_certificate
-from tristar.errors import SettingsInvalid
+from tristar.errors import ModelNotFound, SettingsInvalid
 from tristar.routing.catalog import Catalog
 from tristar.settings.catalog import read_catalog
 from tristar.settings.document import read_table, table_at
 from tristar.settings.environment import Values, read_environment, read_variables
 from tristar.settings.faults import Faults, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
-from tristar.settings.model import Audit, Auth, Dependencies, Logs, Metrics, Server, Settings, Slo
+from tristar.settings.model import Audit, Auth, Dependencies, Logs, Memory, Metrics, Server, Settings, Slo
 from tristar.settings.outlets import read_anchors, read_sinks
 from tristar.settings.source import read_document
-from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, SERVER, SLO
+from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, MEMORY, SERVER, SLO
 from tristar.traces.opening import check_tracing
 
 CONFIG_NAME: Final = "tristar.toml"
 OTEL_PREFIX: Final = "OTEL_"
 
-_TABLES: Final = ("server", "auth", "dependencies", "audit", "slo", "logs", "providers", "llms")
+_TABLES: Final = ("server", "auth", "dependencies", "audit", "slo", "logs", "memory", "providers", "llms")
 _OUTLETS: Final = ("sinks", "anchors")
 
 
@@ -58,6 +59,7 @@ def load(
     _check_binding(values, variables, faults)
     _check_tls(values, directory, faults)
     _check_audit(values, faults)
+    _check_memory(values, catalog, faults)
     otel = {name: value for name, value in variables.items() if name.startswith(OTEL_PREFIX)}
     _check_tracing(otel, faults)
     faults.check()
@@ -81,6 +83,7 @@ def _read_document_tables(document: Mapping[str, Any], values: Values, faults: F
         ("dependencies", Dependencies, DEPENDENCIES),
         ("slo", Slo, SLO),
         ("logs", Logs, LOGS),
+        ("memory", Memory, MEMORY),
     )
     for name, owner, rows in sections:
         found = read_table(table_at(document, name, (), faults), rows, (name,), faults)
@@ -145,6 +148,20 @@ def _check_audit(values: Values, faults: Faults) -> None:
         )
 
 
+def _check_memory(values: Values, catalog: Catalog, faults: Faults) -> None:
+    name = values[Memory].get("embedding_llm")
+    if name is None:
+        return
+    key = key_path("memory", "embedding_llm")
+    try:
+        if name not in catalog.pools:
+            catalog.find(str(name))
+    except ModelNotFound:
+        faults.add(key, shown(name), "is not a configured llm", suggestion(str(name), catalog.names))
+    if find_spec("numpy") is None:
+        faults.add(key, shown(name), "needs NumPy", "Install it: pip install 'tristar[vector]'.")
+
+
 def _check_tracing(otel: Mapping[str, str], faults: Faults) -> None:
     try:
         check_tracing(otel)
@@ -174,6 +191,7 @@ def _assemble(
         dependencies=Dependencies(**values[Dependencies]),
         slo=Slo(**values[Slo]),
         logs=Logs(**values[Logs]),
+        memory=Memory(**values[Memory]),
         otel=otel,
         **top,
     )

@@ -110,6 +110,13 @@ class PriceTable:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """By which llm entries of the shared memory are embedded; None: they are found by their words alone."""
+
+    embedding_llm: str | None = None
+
+
+@dataclass(frozen=True)
 class Dependencies:
     """What is done while something is away: get by without it, or refuse with 503."""
 
@@ -133,6 +140,7 @@ class Settings:
     dependencies: Dependencies = Dependencies()
     slo: Slo = Slo()
     logs: Logs = Logs()
+    memory: Memory = Memory()
     redis_url: str | None = field(default=None, repr=False)
     database_url: str | None = field(default=None, repr=False)
     data_dir: Path = Path("data")

@@ -14,7 +14,18 @@ from tristar.providers.registry import AUTH_HEADERS, DIALECTS
 from tristar.routing.catalog import BreakerPolicy, Llm, Pool, Provider
 from tristar.settings import lists, texts
 from tristar.settings.kinds import Kind, Names, Number, Numbers, OneOf, OneOrMore, Switch, Whole, choice
-from tristar.settings.model import Audit, Auth, Dependencies, Logs, Metrics, PriceTable, Server, Settings, Slo
+from tristar.settings.model import (
+    Audit,
+    Auth,
+    Dependencies,
+    Logs,
+    Memory,
+    Metrics,
+    PriceTable,
+    Server,
+    Settings,
+    Slo,
+)
 
 _DAY_S: Final = 86_400.0
 _PLENTY: Final = 1_000_000_000
@@ -265,6 +276,16 @@ LOGS: Final[Sequence[Row]] = (
     Row("access", Logs, "access", Switch(), "one line for each request that ended, scrapes apart"),
 )
 
+MEMORY: Final[Sequence[Row]] = (
+    Row(
+        "embedding_llm",
+        Memory,
+        "embedding_llm",
+        texts.MODEL,
+        "the llm (one for embeddings) by which the memory is searched by meaning, too",
+    ),
+)
+
 DEPENDENCIES: Final[Sequence[Row]] = (
     Row(
         "redis",
@@ -513,6 +534,7 @@ SECTIONS: Final[dict[str, Sequence[Row]]] = {
     "dependencies": DEPENDENCIES,
     "slo": SLO,
     "logs": LOGS,
+    "memory": MEMORY,
     "providers.NAME": PROVIDER,
     "llms.NAME": LLM,
     "llms.NAME.breaker": BREAKER,

@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The revision that this code works with; a test holds it equal to the newest migration."""
 
 metadata = MetaData(
@@ -152,6 +152,45 @@ memory_votes = Table(
     Column("voted_at", BigInteger, nullable=False),
 )
 """Who confirmed or contradicted which content: once per llm, content and kind of vote."""
+
+memory_awaiting = Table(
+    "memory_awaiting",
+    metadata,
+    _entry_seq(primary_key=True),
+    Column("tries", Integer, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+)
+"""The entries without a vector of their present content; who takes one on moves `not_before`."""
+
+memory_embeddings = Table(
+    "memory_embeddings",
+    metadata,
+    _entry_seq(primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("dims", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False, index=True),
+    Column("bits", LargeBinary, nullable=False),
+)
+"""The signs of each vector, a bit per dimension: what every process keeps in its memory to search by.
+
+`revision` is the value that `memory_revision` took when the row, or its entry's project, last changed.
+"""
+
+memory_vectors = Table(
+    "memory_vectors",
+    metadata,
+    _entry_seq(primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
+)
+"""The vectors themselves, of length 1, as little-endian half-precision numbers."""
+
+memory_revision = Table(
+    "memory_revision",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)
+"""One row. Moves on with every change of `memory_embeddings`, under its row lock."""
 
 spendings = Table(
     "spendings",

@@ -17,7 +17,7 @@ Value = str | int | float | bool | Sequence[str]
 Attributes = Mapping[str, Value]
 Kind = Literal["server", "client"]
 
-OPERATIONS: Final = {"/v1/embeddings": "embeddings"}
+OPERATIONS: Final = {"/v1/embeddings": "embeddings", "/v1/memory/embeddings": "embeddings"}
 """`gen_ai.operation.name` by route; every other llm route is a chat."""
 
 PROVIDERS: Final = {"gemini": "gcp.gemini", "mistral": "mistral_ai", "xai": "x_ai"}

@@ -17,6 +17,7 @@ from tristar.memory.entry import (
     Edit,
     Entry,
     EntryType,
+    Mode,
     Page,
     Revision,
 )
@@ -92,6 +93,11 @@ class Search(Conditions):
     """Which entries, and the words in them."""
 
     q: Annotated[str, Field(max_length=QUERY_CHARS, description=_WORDS)] | None = None
+    mode: Mode | None = Field(
+        default=None,
+        description="`text`: by words; `semantic`: by meaning; `hybrid`: by both, and the default where "
+        "an embedding llm is configured.",
+    )
 
 
 class SearchBody(Search):
@@ -138,6 +144,10 @@ class FoundList(BaseModel):
 
     data: list[FoundOut]
     next_cursor: str | None
+    mode: Mode | None = Field(
+        default=None, description="By what these were ranked; a plain list does not say."
+    )
+    notice: str | None = Field(default=None, description="Why that is less than was asked for.")
 
 
 class RevisionOut(BaseModel):
@@ -180,7 +190,7 @@ def change(body: EntryChange) -> Change:
     return Change(**fields)
 
 
-def wanted(conditions: Conditions, words: str | None = None) -> Wanted:
+def wanted(conditions: Conditions, words: str | None = None, mode: Mode | None = None) -> Wanted:
     """The query that these conditions, and words, mean."""
     tags = tuple(tag.strip() for several in conditions.tags for tag in several.split(",") if tag.strip())
     return Wanted(
@@ -191,6 +201,7 @@ def wanted(conditions: Conditions, words: str | None = None) -> Wanted:
         min_confidence=conditions.min_confidence,
         limit=conditions.limit,
         cursor=conditions.cursor,
+        mode=mode,
     )
 
 
@@ -219,7 +230,8 @@ def shown(entry: Entry) -> dict[str, object]:
 def listed(page: Page) -> dict[str, object]:
     """A page as `FoundList`."""
     data = [shown(found.entry) | {"score": found.score} for found in page.found]
-    return {"data": data, "next_cursor": page.next_cursor}
+    answer: dict[str, object] = {"data": data, "next_cursor": page.next_cursor}
+    return answer if page.mode is None else answer | {"mode": page.mode, "notice": page.notice}
 
 
 def past(revision: Revision) -> dict[str, object]:

@@ -3,12 +3,13 @@
 The audit log names a content by its hash and never holds it.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from tristar.auth.actor import Actor
 from tristar.edge.access import Events
-from tristar.errors import Forbidden
+from tristar.errors import BadRequest, Forbidden, GatewayError
 from tristar.exchange import Exchange
 from tristar.memory.entry import (
     VOTE_EDIT,
@@ -17,6 +18,7 @@ from tristar.memory.entry import (
     Draft,
     Edit,
     Entry,
+    Meaning,
     Page,
     Query,
     Revision,
@@ -25,6 +27,24 @@ from tristar.memory.entry import (
 )
 from tristar.memory.recall import Recollection, Scope, recall
 from tristar.memory.store import Store
+from tristar.memory.words import present
+
+
+class Senses(Protocol):
+    """Tells what a text means."""
+
+    @property
+    def configured(self) -> bool:
+        """Whether it can at all."""
+        ...
+
+    async def meaning(self, text: str, story: Exchange) -> Meaning:
+        """The meaning of a search's words, soon.
+
+        Raises:
+            GatewayError: nobody can tell now.
+        """
+        ...
 
 
 class Desk:
@@ -37,6 +57,10 @@ class Desk:
     def __init__(self, store: Store, events: Events) -> None:
         self._store = store
         self._events = events
+        self.senses: Senses | None = None
+        """What tells meanings. It asks through the corridor, which itself asks here: so it comes last."""
+        self.written: Callable[[], None] = _nobody
+        """Told whenever an entry may have a content that is not embedded yet."""
 
     async def add(self, draft: Draft, actor: Actor, story: Exchange) -> Entry:
         """Remember something."""
@@ -49,6 +73,7 @@ class Desk:
         story.operation = "import"
         entries = await self._store.add_all(drafts, _caller(actor, story))
         trail = _trails(entries) | {"change": "created"}
+        self.written()
         await self._events.record("memory_written", "/v1/memory/import", trail, story)
         return entries
 
@@ -93,9 +118,31 @@ class Desk:
     async def find(self, query: Query, actor: Actor, story: Exchange) -> Page:
         """The entries that fit."""
         story.operation = "list" if query.words is None else "search"
+        query, notice = await self._understood(query, story)
         page = await self._store.find(query, _caller(actor, story))
         await self._record_found(page, "/v1/memory", story, query.words)
-        return page
+        return replace(page, mode=query.mode, notice=notice)
+
+    async def _understood(self, query: Query, story: Exchange) -> tuple[Query, str | None]:
+        """The query with the meaning of its words, or as one for words alone and why."""
+        if not query.words:
+            return replace(query, mode=None), None
+        able = self.senses is not None and self.senses.configured
+        mode = query.mode or ("hybrid" if able else "text")
+        if mode == "text":
+            return replace(query, mode=mode), None
+        if self.senses is None or not able:
+            raise BadRequest(
+                f"mode {mode!r} needs an embedding llm: set [memory] embedding_llm, or search by text.",
+                param="mode",
+            )
+        text = present(query.words)
+        try:
+            meaning = await self.senses.meaning(text, story) if text else None
+        except GatewayError as error:
+            notice = f"Ranked by words alone: the meaning is not known ({error.code})."
+            return replace(query, mode="text"), notice
+        return replace(query, mode=mode, meaning=meaning), None
 
     async def recall(self, question: str, scope: Scope, actor: Actor, story: Exchange) -> Recollection:
         """What there is to say about a question; each entry that goes along is recorded.
@@ -131,8 +178,13 @@ class Desk:
         await self._events.record("memory_read", resource, trail, story)
 
     async def _written(self, entry: Entry, edit: Edit, story: Exchange) -> Entry:
+        self.written()
         await self._events.record("memory_written", _resource(entry), _trail(entry) | {"change": edit}, story)
         return entry
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 def _caller(actor: Actor, story: Exchange) -> Caller:

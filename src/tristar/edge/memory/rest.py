@@ -88,11 +88,15 @@ class _Routes:
 
     async def searched(self, search: Annotated[Search, Query()], actor: Reader, story: Story) -> Response:
         """Entries that hold these words and fit every condition, best first."""
-        return _answer(bodies.listed(await self._desk.find(bodies.wanted(search, search.q), actor, story)))
+        return await self._search(search, actor, story)
 
     async def searched_by_body(self, body: SearchBody, actor: Reader, story: Story) -> Response:
         """The same search, asked for in a body."""
-        return _answer(bodies.listed(await self._desk.find(bodies.wanted(body, body.q), actor, story)))
+        return await self._search(body, actor, story)
+
+    async def _search(self, search: Search, actor: Actor, story: Exchange) -> Response:
+        page = await self._desk.find(bodies.wanted(search, search.q, search.mode), actor, story)
+        return _answer(bodies.listed(page))
 
     async def imported(self, request: Request, actor: Writer, story: Story) -> Response:
         """Remember many entries, one JSON object per line (`application/x-ndjson`): all of them, or none."""

@@ -121,7 +121,7 @@ async def _store(desk: Desk, asked: NewEntry, actor: Actor, story: Exchange) -> 
 
 
 async def _search(desk: Desk, asked: SearchBody, actor: Actor, story: Exchange) -> Mapping[str, object]:
-    return bodies.listed(await desk.find(bodies.wanted(asked, asked.q), actor, story))
+    return bodies.listed(await desk.find(bodies.wanted(asked, asked.q, asked.mode), actor, story))
 
 
 async def _get(desk: Desk, asked: Which, actor: Actor, story: Exchange) -> Mapping[str, object]:
@@ -160,8 +160,8 @@ _ALL: Final = (
     Tool(
         "memory_search",
         "Search the memory",
-        "Entries that hold all words of `q`, best first; without `q` the newest. Narrow by type, project, "
-        "tags or min_confidence.",
+        "Entries that hold all words of `q`, or mean nearly the same where this memory can tell, best first; "
+        "without `q` the newest. Narrow by type, project, tags or min_confidence.",
         "memory:read",
         SearchBody,
         FoundList,

@@ -72,6 +72,12 @@ MEMORY: Final = Row(
             bad="below",
         ),
         Panel(
+            "Without a vector",
+            "Entries that are found by their words alone as yet; it should fall to 0 within a minute.",
+            "short",
+            (Query(f"max by (job) (ailinux_memory_unembedded_entries{{{HERE}}})", "{{job}}"),),
+        ),
+        Panel(
             "Operations",
             "Per second.",
             "ops",
