@@ -1,12 +1,13 @@
 """The table of upstream faults as data: what the upstream does, and what everybody must see of it.
 
-One row is one fault. A case is a row on one surface, streamed or not, with llms of its own.
+One row is one fault. A case is a row on one surface, streamed or not, with llms of its own; where the
+surface's name goes on with `-to-DIALECT` they are providers of that dialect, else of OpenAI's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from tests.gateway.view import CHAT_IN_SHORT, EMBEDDINGS, SURFACES, Surface
+from tests.gateway.view import CHAT, CHAT_IN_SHORT, EMBEDDINGS, MESSAGES, Surface
 from tests.upstream import (
     Answer,
     CloseBeforeHeaders,
@@ -37,7 +38,14 @@ GONE: Attempt = ("cancelled", "client_gone")
 
 WHOLE, STREAMED = "whole", "streamed"
 BOTH = (WHOLE, STREAMED)
-ALL_SURFACES: dict[str, Surface] = {**SURFACES, "chat-in-short": CHAT_IN_SHORT, "embeddings": EMBEDDINGS}
+ALL_SURFACES: dict[str, Surface] = {
+    "chat": CHAT,
+    "chat-in-short": CHAT_IN_SHORT,
+    "chat-to-anthropic": CHAT,
+    "embeddings": EMBEDDINGS,
+    "messages": MESSAGES,
+    "messages-to-anthropic": MESSAGES,
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class Row:
     by: By
     status: int = 200
     says: str = ""
+    says_anthropic: str | None = None
+    """What an upstream of that dialect says instead."""
     counted: int | None = None
     ways: tuple[str, ...] = BOTH
     provider: str = "primary"
@@ -87,6 +97,21 @@ class Case:
     def spare(self) -> str:
         """The llm that it falls back to: the same model elsewhere, so that vectors may come from it."""
         return self.model + ".spare"
+
+    @property
+    def dialect(self) -> str:
+        """What the upstreams speak."""
+        return self.surface.partition("-to-")[2] or "openai"
+
+    @property
+    def says(self) -> str:
+        """What the client is told."""
+        row = self.row
+        return row.says if self.dialect == "openai" or row.says_anthropic is None else row.says_anthropic
+
+    def at(self, provider: str) -> str:
+        """The provider's name among those of the dialect."""
+        return provider if self.dialect == "openai" else f"{provider}-{self.dialect}"
 
     @property
     def streamed(self) -> bool:
@@ -173,12 +198,15 @@ ROWS: list[Row] = [
     Row("no-done", (Answer(done=False),), (OK,), "primary", ways=(STREAMED,)),
     # refusals
     Row("too-long", (context_length_exceeded(),), (("error", "context_length"),), "spare"),
-    alone(
-        "too-long",
-        (context_length_exceeded(),),
-        (("error", "context_length"),),
-        400,
-        "maximum context length",
+    replace(
+        alone(
+            "too-long",
+            (context_length_exceeded(),),
+            (("error", "context_length"),),
+            400,
+            "maximum context length",
+        ),
+        says_anthropic="prompt is too long: 900 tokens",
     ),
     *(
         Row(
@@ -188,6 +216,7 @@ ROWS: list[Row] = [
             "nobody",
             code,
             "content management policy",
+            "content filtering policy",
         )
         for code in (400, 403)
     ),

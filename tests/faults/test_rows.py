@@ -20,7 +20,7 @@ from tests.gateway.view import PRESENT, View, look, request_bytes
 from tests.upstream import Answer, Authority, Call, ClosedPort, Upstream
 
 TIMES = {"timeout_s": 2.5, "first_token_timeout_s": 2.0, "idle_timeout_s": 2.0}
-AT_ONCE = 8
+AT_ONCE = 24
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             "false-identity": false.base_url,
         }
         tables = [provider(name, url) for name, url in urls.items()]
+        tables += [provider(f"{name}-anthropic", url, dialect="anthropic") for name, url in urls.items()]
         for case in CASES:
             fallbacks = [] if case.row.alone else [case.spare]
-            tables.append(llm(case.model, case.row.provider, model=case.model, fallbacks=fallbacks, **TIMES))
-            tables.append(llm(case.spare, "spare", model=case.model, **TIMES))
+            tables.append(
+                llm(case.model, case.at(case.row.provider), model=case.model, fallbacks=fallbacks, **TIMES)
+            )
+            tables.append(llm(case.spare, case.at("spare"), model=case.model, **TIMES))
             primary.on(case.model, *case.row.steps)
             spare.on(case.model, Answer())
         gateway = Gateway(
@@ -124,7 +127,7 @@ def test_what_the_client_sees(story: Story, case: Case) -> None:
         assert not view.complete
         assert view.status == row.status
         assert view.error is not None
-        assert row.says in view.error["message"]
+        assert case.says in view.error["message"]
         assert b"canar" not in view.body
         assert not view.done
         assert bool(view.text) is row.partial
@@ -149,7 +152,7 @@ def test_what_the_upstreams_see(story: Story, case: Case) -> None:
     record = story.records[case.model]
     spares = story.spare.journal.of(case.model)
 
-    assert len(calls) == (len(attempts_at(record, "primary")) if row.provider == "primary" else 0)
+    assert len(calls) == (len(attempts_at(record, case.at("primary"))) if row.provider == "primary" else 0)
     assert len(spares) == (row.by == "spare")
     assert all(call.streamed is case.streamed for call in [*calls, *spares])
     if calls:
@@ -186,12 +189,12 @@ def test_what_the_record_says(story: Story, case: Case) -> None:
     assert record["resource"] == ALL_SURFACES[case.surface].path
     assert record["status"] == status
     assert record["outcome"] == outcome_of(status)
-    assert ended(record, row.provider) in (
+    assert ended(record, case.at(row.provider)) in (
         [*row.met],
         [one for one in row.met if one != ("error", "connect")],
     )
     spared = [OK_STATUS] if row.by == "spare" else []
-    assert [attempt["status"] for attempt in attempts_at(record, "spare")] == spared
+    assert [attempt["status"] for attempt in attempts_at(record, case.at("spare"))] == spared
     assert sum(attempt.get("malformed_chunks", 0) for attempt in record.attempts) == row.malformed
     for attempt in record.attempts:
         spent = attempt.get("tokens_input", 0) + attempt.get("tokens_output", 0)

@@ -16,8 +16,8 @@ class View:
     """One answer as it reached the client.
 
     `text`, `model`, `finish`, `usage` are read from the body or gathered from the stream's
-    events; `error` is the envelope's or the error event's content; `done` says that `[DONE]`
-    came; `cut` that the connection ended before the body did. `seconds` is the whole time.
+    events; `error` is the envelope's or the error event's content; `done` says that `[DONE]` or
+    `message_stop` came; `cut` that the connection ended before the body did. `seconds` is the whole time.
     """
 
     status: int = 0
@@ -154,6 +154,43 @@ def _read_vectors(view: View) -> None:
     _note(view, body)
 
 
+def _ask_messages(model: str, stream: bool) -> dict[str, object]:
+    return _ask_chat(model, stream) | {"max_tokens": 100}
+
+
+def _read_message(view: View) -> None:
+    if view.headers.get("content-type", "").startswith("text/event-stream"):
+        for event in view.body.split(b"\n\n"):
+            for line in event.split(b"\n"):
+                if line.startswith(b"data:"):
+                    _read_message_event(view, json.loads(line[5:]))
+        return
+    try:
+        body = json.loads(view.body)
+    except ValueError:
+        return
+    view.error = body.get("error")
+    _note(view, body)
+    view.text = "".join(block.get("text", "") for block in body.get("content", []))
+    view.finish = body.get("stop_reason")
+
+
+def _read_message_event(view: View, event: dict[str, Any]) -> None:
+    view.events.append(event)
+    match event["type"]:
+        case "message_start":
+            _note(view, event["message"])
+        case "content_block_delta":
+            view.text += event["delta"].get("text", "")
+        case "message_delta":
+            view.finish = event["delta"]["stop_reason"]
+            view.usage = {**(view.usage or {}), **event.get("usage", {})}
+        case "message_stop":
+            view.done = True
+        case "error":
+            view.error = event["error"]
+
+
 def _note(view: View, body: dict[str, Any]) -> None:
     view.model = body.get("model") or view.model
     view.usage = body.get("usage") or view.usage
@@ -166,8 +203,9 @@ def _optional(headers: httpx.Headers, name: str) -> str | None:
 CHAT = Surface("/v1/chat/completions", _ask_chat, _understand)
 EMBEDDINGS = Surface("/v1/embeddings", _ask_embeddings, _read_vectors)
 CHAT_IN_SHORT = Surface("/v1/chat", _ask_chat, _understand)
+MESSAGES = Surface("/v1/messages", _ask_messages, _read_message)
 SURFACES = {"chat": CHAT}
-"""Every surface of chats, on which all rows of the fault tables hold; a new one is one line here."""
+"""The surfaces on which every test of `tests/faults` runs; the table of faults runs on all there are."""
 
 PRESENT: ContextVar[Surface] = ContextVar("surface", default=CHAT)
 """What `look` asks on."""

@@ -1,4 +1,4 @@
-"""An upstream that misbehaves on command: OpenAI chat completions over raw sockets.
+"""An upstream that misbehaves on command: OpenAI chat completions and Anthropic Messages over raw sockets.
 
 Start one, say what each model's calls meet, and read in its journal what reached it:
 

@@ -74,6 +74,11 @@ class Call:
         return self.json.get("stream") is True
 
     @property
+    def is_messages(self) -> bool:
+        """It came on Anthropic's path: the answer is in its format."""
+        return self.path.partition("?")[0].endswith("/messages")
+
+    @property
     def wants_usage(self) -> bool:
         """`stream_options.include_usage` was asked for."""
         options = self.json.get("stream_options")

@@ -48,9 +48,12 @@ def completion(
     tokens: tuple[int, int],
     extra: JSON,
     usage_parts: JSON | None = None,
+    thoughts: str | None = None,
 ) -> JSON:
-    """A whole answer, not streamed."""
+    """A whole answer, not streamed; `thoughts` as DeepSeek and others show them."""
     message: JSON = {"role": "assistant", "content": text, "refusal": None}
+    if thoughts:
+        message["reasoning_content"] = thoughts
     if tools:
         message["tool_calls"] = [_tool(tool) for tool in tools]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
@@ -65,9 +68,10 @@ def completion(
     }
 
 
-def deltas(words: Iterable[str], tools: Sequence[ToolCall]) -> list[JSON]:
-    """What a stream says, piece by piece: role, words, then tools with their arguments in parts."""
+def deltas(words: Iterable[str], tools: Sequence[ToolCall], thoughts: Iterable[str] = ()) -> list[JSON]:
+    """What a stream says, piece by piece: role, thoughts, words, then tools with their arguments in parts."""
     pieces: list[JSON] = [{"role": "assistant", "content": "" if not tools else None}]
+    pieces += [{"reasoning_content": thought} for thought in thoughts]
     pieces += [{"content": word} for word in words]
     for index, tool in enumerate(tools):
         opening = _tool(tool) | {"index": index}

@@ -1,7 +1,8 @@
 """What one call meets: an answer, a fault, or an answer with a fault in it.
 
 Each step is a frozen value with one method, `play`. A step that answers does so as a stream
-when the request asks for one, so that the same fault can be tried both ways.
+when the request asks for one, so that the same fault can be tried both ways, and in the format of
+the path that was called.
 """
 
 import json
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from tests.upstream import payload
+from tests.upstream import anthropic, payload
 from tests.upstream.gate import Gate
 from tests.upstream.journal import Call
 from tests.upstream.payload import ToolCall
@@ -76,7 +77,8 @@ class Answer:
     Args:
         words: the text, one stream event each.
         tools: calls of functions, after the text.
-        finish: the finish reason.
+        thoughts: what the model thinks before, one stream event each.
+        finish: the finish reason, in OpenAI's words.
         tokens: (input, output) to report; None counts 11 and the words.
         usage_parts: what the usage says beside or instead, `prompt_tokens_details` say.
         model: the model that the answer names; None means the one that was asked.
@@ -90,6 +92,7 @@ class Answer:
 
     words: tuple[str, ...] = DEFAULT_WORDS
     tools: tuple[ToolCall, ...] = ()
+    thoughts: tuple[str, ...] = ()
     finish: str = "stop"
     tokens: tuple[int, int] | None = None
     usage_parts: dict[str, Any] = field(default_factory=dict)
@@ -115,9 +118,20 @@ class Answer:
         return self.tokens or (11, len(self.words))
 
     def events(self, call: Call) -> list[bytes]:
-        """The payloads of a stream's events, without `[DONE]`."""
+        """The payloads of a stream's events, without the last one that ends it."""
         model, wants_usage = self.model or call.model, call.wants_usage
-        pieces = payload.deltas(self.words, self.tools)
+        if call.is_messages:
+            return anthropic.stream(
+                model=model,
+                thoughts=self.thoughts,
+                words=self.words,
+                tools=self.tools,
+                finish=self._finish,
+                tokens=self.usage if self.report_usage else None,
+                parts=self.usage_parts,
+                extra=self.extra,
+            )
+        pieces = payload.deltas(self.words, self.tools, self.thoughts)
         bodies = [
             payload.chunk(model=model, delta=piece, finish=None, extra=self.extra, with_usage=wants_usage)
             for piece in pieces
@@ -135,9 +149,12 @@ class Answer:
         """The answer when it is not streamed; where vectors are asked for, `Embedded`'s."""
         if call.path.endswith("/embeddings"):
             return Embedded(tokens=self.usage[0]).body(call)
+        if call.is_messages:
+            return self._message(call)
         body = payload.completion(
             model=self.model or call.model,
             text=self.text or None,
+            thoughts="".join(self.thoughts) or None,
             tools=self.tools,
             finish=self._finish,
             tokens=self.usage,
@@ -146,6 +163,17 @@ class Answer:
         )
         if not self.report_usage:
             del body["usage"]
+        return payload.encode(body)
+
+    def _message(self, call: Call) -> bytes:
+        """The same as Anthropic's message."""
+        body = anthropic.message(
+            model=self.model or call.model,
+            blocks=anthropic.blocks(self.thoughts, self.text, self.tools),
+            finish=self._finish,
+            usage=anthropic.usage(self.usage, self.usage_parts) if self.report_usage else None,
+            extra=self.extra,
+        )
         return payload.encode(body)
 
     async def play(self, stage: Stage) -> None:
@@ -164,11 +192,12 @@ class Answer:
         return "tool_calls" if self.tools and self.finish == "stop" else self.finish
 
     def _stream_pieces(self, call: Call) -> Iterator[bytes]:
+        wrap = anthropic.event if call.is_messages else payload.event
         for index, body in enumerate(self.events(call)):
             broken = isinstance(self.fault, Malformed) and index == self.fault.at
-            yield payload.event(self.fault.data if broken and isinstance(self.fault, Malformed) else body)
+            yield wrap(self.fault.data if broken and isinstance(self.fault, Malformed) else body)
         if self.done:
-            yield payload.DONE
+            yield anthropic.STOP if call.is_messages else payload.DONE
 
     async def _send(self, stage: Stage, pieces: list[bytes]) -> bool:
         """Send head and pieces; False if the fault ended the connection."""
@@ -183,7 +212,7 @@ class Answer:
                 return False
             await self._wait_before(stage, index)
             await self._write(stage, frame(piece, framing, extensions=self.wire.extensions))
-            if stage.call.streamed and piece is not payload.DONE:
+            if stage.call.streamed and piece not in {payload.DONE, anthropic.STOP}:
                 stage.event_sent()
         await self._write(stage, last_frame(framing, self.wire.trailers))
         return True
@@ -268,17 +297,23 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Status:
-    """An error status with OpenAI's envelope, or `body` as it is."""
+    """An error status with the envelope of the path that was called, or `body` as it is.
+
+    `says` is what it says on Anthropic's path, where that is something else than OpenAI's body.
+    """
 
     code: int = 500
     retry_after: str | None = None
     body: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = "application/json"
+    says: str | None = None
 
     async def play(self, stage: Stage) -> None:
         """Send the error and keep the connection."""
         body = self.body
+        if stage.call.is_messages and (body is None or self.says is not None):
+            body = anthropic.error(self.code, self.says or f"upstream says {self.code}")
         if body is None:
             body = payload.error(
                 f"upstream says {self.code}", kind="server_error", code=f"upstream_{self.code}"
@@ -349,7 +384,9 @@ def context_length_exceeded() -> Status:
     )
     kind = "invalid_request_error"
     return Status(
-        400, body=payload.error(message, kind=kind, code="context_length_exceeded", param="messages")
+        400,
+        body=payload.error(message, kind=kind, code="context_length_exceeded", param="messages"),
+        says="prompt is too long: 900 tokens > 128 maximum",
     )
 
 
@@ -357,7 +394,9 @@ def content_filter(code: int = 400) -> Status:
     """A provider's refusal on grounds of content, as Azure OpenAI words it."""
     message = "The response was filtered due to the prompt triggering the content management policy."
     return Status(
-        code, body=payload.error(message, kind="invalid_request_error", code="content_filter", param="prompt")
+        code,
+        body=payload.error(message, kind="invalid_request_error", code="content_filter", param="prompt"),
+        says="Output blocked by content filtering policy",
     )
 
 
@@ -366,4 +405,8 @@ def bad_key(code: int = 401) -> Status:
     message = (
         "Incorrect API key provided: sk-canar***************0000. You can find your API key in the console."
     )
-    return Status(code, body=payload.error(message, kind="invalid_request_error", code="invalid_api_key"))
+    return Status(
+        code,
+        body=payload.error(message, kind="invalid_request_error", code="invalid_api_key"),
+        says="invalid x-api-key sk-canar***************0000",
+    )
