@@ -24,6 +24,7 @@ from tristar.audit.signing import Signer
 from tristar.audit.subjects import Keyring
 from tristar.audit.writer import AuditWriter, WriterOptions
 from tristar.auth.keys import Keys
+from tristar.auth.shelf import Handed, Shelf
 from tristar.clock import Clock, SystemClock
 from tristar.errors import SettingsInvalid, TriStarError, Unavailable
 from tristar.gateway import Gateway, Ties, Unwell
@@ -86,6 +87,7 @@ class Host:
         self._database: Database = open_engine(settings.database_url, settings.data_dir)
         self._store: Store = open_store(self._database, clock)
         self._backlog = Backlog(self._database, clock)
+        self.shelf = Shelf(Keys(self._database, clock), clock)
         self._tasks: list[asyncio.Task[None]] = []
         self.books = self._open_books()
         self.hub = Hub(
@@ -222,6 +224,8 @@ class Host:
         refuse = settings.dependencies.database == "refuse"
         pulse = watch_storage(self._database, self.conditions, refuse=refuse)
         self._tasks.append(self._loop.create_task(pulse))
+        if settings.server.workers > 1:  # there will be replacements
+            self._tasks.append(self._loop.create_task(self.shelf.follow()))
         self._tasks.append(self._loop.create_task(self._sweep()))
         self._tasks.append(self._loop.create_task(self._keep_columns()))
         self._tasks.append(self._loop.create_task(self._purse.save_forever()))
@@ -524,10 +528,12 @@ async def hosting(settings: Settings) -> AsyncIterator[Host]:
 
 
 @contextlib.asynccontextmanager
-async def linked(settings: Settings, is_coming: Callable[[], bool] = lambda: False) -> AsyncIterator[Gateway]:
+async def linked(
+    settings: Settings, is_coming: Callable[[], bool] = lambda: False, handed: Handed | None = None
+) -> AsyncIterator[Gateway]:
     """A gateway tied to the hub in another process, started; the process exits when the hub is lost.
 
-    While there is no hub and `is_coming()`, it waits for one.
+    While there is no hub and `is_coming()`, it waits for one. `handed` is what the hub knows of keys.
 
     Raises:
         OSError: there is no hub.
@@ -551,7 +557,7 @@ async def linked(settings: Settings, is_coming: Callable[[], bool] = lambda: Fal
     gateway = Gateway(settings, ties, clock)
     link.in_flight = gateway.in_flight
     link.adopt = lambda pickled: gateway.adopt(pickle.loads(pickled))  # noqa: S301 - from our own hub
-    await gateway.start()
+    await gateway.start(handed)
     lag = asyncio.create_task(watch_loop(link.tell_lag))
     try:
         yield gateway

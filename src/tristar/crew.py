@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 import structlog
 
@@ -81,24 +82,31 @@ class Crew:
             wait_s = min(wait_s * 2, RESPAWN_LIMIT_S)
             if self._is_stopping():
                 return
-            worker = self._spawn()
+            worker = await self._spawn()
 
     def _is_stopping(self) -> bool:
         return self._stopping
 
-    def _spawn(self) -> Worker:
-        """A replacement: a process of its own, since the supervisor has threads by now."""
-        process = subprocess.Popen(
+    async def _spawn(self) -> Worker:
+        """A replacement: a process of its own, since the supervisor has threads by now.
+
+        It is given the configuration in force now, so that a broken file does not keep a dead worker from
+        its replacement, and the keys that this host knows, for the case that their store is away.
+        """
+        told = self._host.settings, self._listener.fileno(), self._host.shelf.handed()
+        process = self._begin()
+        assert process.stdin is not None  # noqa: S101 - asked for
+        self._running.add(process.pid)
+        # In a thread: more keys than a pipe holds wait until the worker reads.
+        await asyncio.to_thread(_tell_all, process.stdin, pickle.dumps(told))
+        return Worker(process.pid, process.wait)
+
+    def _begin(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
             [sys.executable, "-m", "tristar.worker"],
             stdin=subprocess.PIPE,
             pass_fds=(self._listener.fileno(),),
         )
-        assert process.stdin is not None  # noqa: S101 - asked for above
-        # The configuration in force now: a broken file does not keep a dead worker from its replacement.
-        with contextlib.suppress(BrokenPipeError), process.stdin as orders:
-            orders.write(pickle.dumps((self._host.settings, self._listener.fileno())))
-        self._running.add(process.pid)
-        return Worker(process.pid, process.wait)
 
     def _signal(self, number: signal.Signals) -> None:
         for pid in self._running:
@@ -117,6 +125,12 @@ async def _exit_code(worker: Worker) -> int:
         loop.remove_reader(descriptor)
         os.close(descriptor)
     return worker.reap()
+
+
+def _tell_all(pipe: IO[bytes], message: bytes) -> None:
+    """Write and close; a worker that is dead already hears nothing."""
+    with contextlib.suppress(BrokenPipeError), pipe:
+        pipe.write(message)
 
 
 def _tell(ended: "asyncio.Future[None]") -> None:

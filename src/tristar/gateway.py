@@ -10,6 +10,7 @@ from tristar import __version__
 from tristar.auth.address import Proxies
 from tristar.auth.gate import Gate
 from tristar.auth.keys import Keys
+from tristar.auth.shelf import Handed
 from tristar.auth.throttle import Throttle
 from tristar.clock import Clock
 from tristar.corridor import Corridor
@@ -175,8 +176,10 @@ class Gateway:
         self._backfill.wake()
         self._learn_prices(settings)
 
-    async def start(self) -> None:
-        """Make ready for the first request."""
+    async def start(self, handed: Handed | None = None) -> None:
+        """Make ready for the first request; `handed` is what this host knows of its keys already."""
+        if handed is not None:
+            self._gate.inherit(handed)
         await self._gate.refresh()
         self._tasks.append(self._loop.create_task(self._gate.refresh_forever()))
         if self.certificate is not None:

@@ -14,6 +14,7 @@ import uvloop
 
 from tristar import heap
 from tristar.app import hosting, linked, reload_on_hangup, solo
+from tristar.auth.shelf import Handed
 from tristar.clock import SystemClock
 from tristar.crew import Crew, Worker, fork
 from tristar.edge.server import Server
@@ -51,17 +52,19 @@ def _serve_many(settings: Settings, listener: socket.socket) -> int:
                 worker.reap()
 
 
-def _live(settings: Settings, listener: socket.socket, supervisor: int | None = None) -> int:
+def _live(
+    settings: Settings, listener: socket.socket, supervisor: int | None = None, handed: Handed | None = None
+) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's to act upon
-    return uvloop.run(_serve_worker(settings, listener, supervisor))
+    return uvloop.run(_serve_worker(settings, listener, supervisor, handed))
 
 
 def serve_worker() -> int:
-    """A worker's whole life; settings come from the supervisor through standard input."""
-    settings, descriptor = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent process
+    """A worker's whole life; settings and known keys come from the supervisor through standard input."""
+    settings, descriptor, handed = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent process
     configure(settings.logs)
     with socket.socket(fileno=descriptor) as listener:
-        return _live(settings, listener)
+        return _live(settings, listener, handed=handed)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -127,13 +130,15 @@ async def _alive(service: ServiceManager) -> AsyncIterator[None]:
         showing.cancel()
 
 
-async def _serve_worker(settings: Settings, listener: socket.socket, supervisor: int | None) -> int:
+async def _serve_worker(
+    settings: Settings, listener: socket.socket, supervisor: int | None, handed: Handed | None
+) -> int:
     """Serve until a signal; a worker forked before its hub is there waits for it."""
 
     def is_coming() -> bool:
         return supervisor is not None and os.getppid() == supervisor
 
-    async with linked(settings, is_coming) as gateway:
+    async with linked(settings, is_coming, handed) as gateway:
         await _run(gateway, listener, settings.server.drain_s)
     return 0
 

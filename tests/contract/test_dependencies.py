@@ -1,6 +1,8 @@
 """What the gateway leans on goes away, hangs and comes back: what is served meanwhile, and who is told."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -219,6 +221,47 @@ def test_postgresql_away(gateway: StartGateway, upstream: Upstream, policy: str)
         assert metric == (0.5 if policy == "degrade" else 0)
         assert revived == 200
         assert_told(running, "storage", ["degraded" if policy == "degrade" else "down", "ok"])
+        assert_books_balance(running)
+
+
+def test_a_worker_that_is_replaced_while_postgresql_is_away_knows_what_its_host_knew(
+    gateway: StartGateway, upstream: Upstream
+) -> None:
+    """All workers are killed: keys known before are good for all that follow them, with their terms."""
+    with postgres() as server:
+        running = gateway(
+            toml=configuration(upstream),
+            env={"DATABASE_URL": server.url_of(), "TRISTAR_ADMIN_KEY": ADMIN_KEY},
+            workers=2,
+        )
+        told = {
+            "name": "k",
+            "scopes": ["chat"],
+            "llms": ["limited"],
+            "llm_limits": {"limited": {"max_concurrent": 9}},
+        }
+        keys = [running.request("POST", "/admin/keys", json=told, headers=ADMIN).json() for _ in range(2)]
+        good, revoked = [{"authorization": f"Bearer {made['key']}"} for made in keys]
+        running.request("DELETE", f"/admin/keys/{keys[1]['id']}", headers=ADMIN)
+        until(lambda: look(running, "limited", headers=revoked).status == 401)
+        time.sleep(1.5)  # the supervisor looks once a second, and shows nobody what it has seen
+        server.stop()
+        until(lambda: up(running, "storage") < 1)
+        former = running.worker_pids()
+        for pid in former:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not set(former) & set(running.worker_pids()) and len(running.worker_pids()) == 2)
+        served = {
+            look(running, "limited", headers=good, stream=stream).status for stream in (False, True) * 6
+        }
+        elsewhere = {look(running, "frail", headers=good).status for _ in range(2)}
+        refused = {look(running, "limited", headers=revoked).status for _ in range(6)}
+        server.start()
+        until(lambda: up(running, "storage") == 1)
+
+        assert served == {200}
+        assert elsewhere == {403}
+        assert refused == {401}
         assert_books_balance(running)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 from tristar.auth.actor import ANONYMOUS, BOOTSTRAP, NO_LIMITS, Actor
 from tristar.auth.keys import Keys, StoredKey, digest
 from tristar.auth.scopes import expand
+from tristar.auth.shelf import Handed
 from tristar.clock import Clock
 from tristar.errors import Unauthenticated, Unavailable
 from tristar.storage.engine import DatabaseDown
@@ -144,6 +145,11 @@ class Gate:
                 raise
         await self._catch_up()
         return self.authenticate(presented)
+
+    def inherit(self, handed: Handed) -> None:
+        """Begin with what this host knows, as old as that is: the store may be away."""
+        self._adopt(handed.revision, handed.stored())
+        self._fresh_at = handed.fresh_at
 
     async def refresh(self) -> None:
         """Take over what changed in the store, and tell it which keys were used.
