@@ -3,9 +3,11 @@
 import http.client
 import json
 import os
+import re
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -174,6 +176,40 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged(
 
     assert lost == []
     assert look(second, "fast").complete
+
+
+def test_twenty_restarts_leave_no_more_files_and_no_longer_scrapes(
+    gateway: StartGateway, upstream: Upstream, tmp_path: Path
+) -> None:
+    """kill -9 amid a stream, a start on the same directories: what a life leaves, the next one clears."""
+    lives: list[tuple[set[str], int]] = []
+    asking: list[threading.Thread] = []
+    for _ in range(21):
+        upstream.default = Answer(gate=(gate := Gate()))
+        running = gateway(toml=one_llm(upstream), name="same")
+        asking.append(threading.Thread(target=look, args=(running, "fast"), kwargs={"stream": True}))
+        asking[-1].start()
+        gate.wait_reached()
+        lives.append(
+            (files_below(tmp_path / "same"), len(running.request("GET", "/metrics").text.splitlines()))
+        )
+        running.kill()
+        gate.release()
+        asking[-1].join(10)
+    (early, early_lines), (late, late_lines) = lives[1], lives[-1]
+    outcomes = list(recorded(running).values())
+
+    assert late - early == set()
+    assert late_lines == early_lines
+    assert outcomes == ["orphaned"] * 20
+
+
+def files_below(folder: Path) -> set[str]:
+    """How many of each kind, without numbers and random parts; the tree's tiles grow with the records."""
+    names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    names = [name for name in names if not name.startswith("audit/tile/")]
+    kinds = Counter(re.sub(r"[0-9a-f]{2,}", "N", name) for name in names)
+    return {f"{kind} {count}" for kind, count in kinds.items()}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
