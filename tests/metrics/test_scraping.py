@@ -45,8 +45,8 @@ async def test_a_scrape_of_any_length_stops_neither_the_loop_nor_the_books() -> 
     endless, registry = Endless(), CollectorRegistry()
     loop = asyncio.get_running_loop()
 
-    async def memory_entries() -> int:
-        return 12
+    async def memory_entries() -> tuple[int | None, int | None]:
+        return 12, None
 
     books = new_books(registry=registry)
     registry.register(endless)
