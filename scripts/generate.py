@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import manifests
+
 from tristar.metrics import rules
 from tristar.metrics.dashboard import build
 from tristar.providers import reference as providers
@@ -20,6 +22,7 @@ def generated() -> Mapping[str, str]:
         "docs/settings.md": render(),
         "grafana/tristar-dashboard.json": build(),
         "prometheus/recording.yml": rules.build(rules.Objectives()),
+        **manifests.files(),
     }
 
 
