@@ -9,8 +9,8 @@ FORBIDDEN = (
     *("alembic", "asyncpg", "boto3", "duckdb", "genai_prices", "grpc", "httpx", "mcp", "nats", "numpy"),
     *("opentelemetry.exporter", "opentelemetry.sdk", "psycopg", "redis", "uvicorn", "websockets"),
 )
-MODULES_LIMIT = 1_100
-"""952 at the time of writing: a rise by a tenth is a new dependency, and is looked at."""
+MODULES_LIMIT = 860
+"""784 of other packages at the time of writing: a rise by a tenth is a new dependency, and is looked at."""
 
 
 @pytest.fixture(scope="module")
@@ -29,4 +29,6 @@ def test_what_is_seldom_used_is_not_loaded_at_the_start(loaded: set[str], name: 
 
 def test_no_more_is_loaded_than_was_agreed(loaded: set[str]) -> None:
     """Modules stand for time and memory here: a loaded machine does not change their number."""
-    assert len(loaded) <= MODULES_LIMIT
+    foreign = {name for name in loaded if name.partition(".")[0] != "tristar"}
+
+    assert len(foreign) <= MODULES_LIMIT
