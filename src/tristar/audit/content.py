@@ -74,7 +74,11 @@ def _whole(body: bytes | None) -> Sequence[object]:
     if body is None:
         return ()
     answer = _decoded(body)
-    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(answer, dict):
+        return [answer]
+    if answer.get("type") == "message":  # Anthropic's: it is one
+        return [{"role": answer.get("role"), "content": answer.get("content")}]
+    choices = answer.get("choices")
     if not isinstance(choices, list):
         return [answer]
     return [choice.get("message", choice) if isinstance(choice, dict) else choice for choice in choices]

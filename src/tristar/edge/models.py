@@ -1,6 +1,8 @@
 """`/v1/models`: which llms clients may name."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -15,12 +17,16 @@ POOL = "tristar-pool"
 
 
 class Model(BaseModel):
-    """One llm or pool, in OpenAI's shape. `owned_by` is the provider's configured name."""
+    """One llm or pool, in OpenAI's shape and in Anthropic's. `owned_by` is the provider's configured name."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str
+    type: Literal["model"] = "model"
+    display_name: str
+    created_at: str
+    lifecycle: Literal["active"] = "active"
     upstream_model: str | None = Field(
         default=None, description="The upstream's name for it: the `model` of the metrics. A pool has none."
     )
@@ -34,17 +40,25 @@ class ModelList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[Model]
+    has_more: Literal[False] = False
+    first_id: str | None = None
+    last_id: str | None = None
 
 
 def router(catalog: Callable[[], Catalog], started_at: int) -> APIRouter:
     """The two routes; `started_at` stands for the models' unknown creation time."""
     routes = APIRouter(prefix="/v1/models", tags=["models"])
 
+    created_at = datetime.fromtimestamp(started_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
     def shown(llm: Llm | Pool) -> Model:
+        made = partial(
+            Model, id=llm.llm_id, display_name=llm.llm_id, created=started_at, created_at=created_at
+        )
         if isinstance(llm, Pool):
-            return Model(id=llm.llm_id, created=started_at, owned_by=POOL, pool=list(llm.pool))
+            return made(owned_by=POOL, pool=list(llm.pool))
         owner = BUILT_IN if llm.provider.dialect == "echo" else llm.provider.name
-        return Model(id=llm.llm_id, created=started_at, owned_by=owner, upstream_model=llm.model)
+        return made(owned_by=owner, upstream_model=llm.model)
 
     def usable(actor: Actor, llm: Llm | Pool) -> bool:
         """A pool may be asked for by who may use one of its llms."""
@@ -57,7 +71,10 @@ def router(catalog: Callable[[], Catalog], started_at: int) -> APIRouter:
         variable alone serve any `provider/model` besides."""
         actor: Actor = request.scope["tristar.actor"]
         configured: list[Llm | Pool] = [*catalog().llms.values(), *catalog().pools.values()]
-        return ModelList(data=[shown(llm) for llm in configured if usable(actor, llm)])
+        data = [shown(llm) for llm in configured if usable(actor, llm)]
+        if not data:
+            return ModelList(data=data)
+        return ModelList(data=data, first_id=data[0].id, last_id=data[-1].id)
 
     @routes.get("/{model_id:path}", response_model_exclude_none=True)
     async def get_model(model_id: str, request: Request) -> Model:

@@ -5,6 +5,7 @@ a stream adds. Tokens are counted one way: `input` is all that was sent, cached 
 `output` all that was written, reasoning included.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -216,7 +217,7 @@ class Piece(msgspec.Struct):
     signature: str = ""
     redacted: str = ""
     refusal: str = ""
-    calls: list[CallPiece] = []
+    calls: Sequence[CallPiece] = ()
     stop_sequence: str | None = None
     opaque: bool = False
     begins: bool = False

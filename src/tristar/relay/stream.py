@@ -5,6 +5,8 @@ known and the body ended or fell silent. Anything else is a cut, and is raised a
 events mean is its reader's to say, what the client gets its surface's writer's.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tristar.clock import Clock
@@ -192,11 +194,10 @@ class LiveStream:
             self.attempt.model_answered = piece.model
         if piece.is_output:
             self._has_output = True
-            self.output_chars += piece.chars()
-            if piece.calls and self.calls is not None:
-                self._note_calls(piece.calls)
-            if not piece.is_plain():
-                self.resumable = False
+            if piece.is_plain():
+                self.output_chars += len(piece.text)
+            else:
+                self._read_more(piece)
         if piece.finish is not None:
             self.finish_reason = piece.finish
         if self._skip:
@@ -207,7 +208,14 @@ class LiveStream:
             self._read_usage(piece)
         return self.writer.passed(event, piece) if self._passes else self.writer.write(piece)
 
-    def _note_calls(self, calls: list[CallPiece]) -> None:
+    def _read_more(self, piece: Piece) -> None:
+        """Output that is not text alone."""
+        self.output_chars += piece.chars()
+        self.resumable = False
+        if piece.calls:
+            self._note_calls(piece.calls)
+
+    def _note_calls(self, calls: Sequence[CallPiece]) -> None:
         if self.calls is not None and len(self.calls) < MAX_CALL_PIECES:
             told = [
                 {"index": call.index, "function": {"name": call.name, "arguments": call.arguments}}

@@ -22,7 +22,7 @@ from tristar.providers.neutral import (
     Turn,
 )
 
-UNCARRIED = ("cache_control", "inference_geo", "service_tier", "speed")
+UNCARRIED = ("cache_control", "diagnostics", "inference_geo", "service_tier", "speed")
 """Fields that do not change what is answered: they stay behind where the upstream is another's."""
 
 _READ = frozenset(
@@ -55,14 +55,17 @@ _ONLY_HERE = {
 """Fields that Anthropic alone knows, and their values that ask for nothing."""
 
 
-class _Source(msgspec.Struct):
+# Inside messages and tools a field that is not known is refused: left out, it could change the answer.
+
+
+class _Source(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     data: str | None = None
     media_type: str | None = None
     url: str | None = None
 
 
-class _Block(msgspec.Struct):
+class _Block(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     text: str = ""
     source: _Source | None = None
@@ -77,14 +80,17 @@ class _Block(msgspec.Struct):
     signature: str | None = None
     data: str | None = None
     cache_control: Json | None = None
+    citations: msgspec.Raw = NULL
+    caller: msgspec.Raw = NULL
+    """Who made a call in an earlier answer."""
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, forbid_unknown_fields=True):
     role: str
     content: str | list[_Block]
 
 
-class _Tool(msgspec.Struct):
+class _Tool(msgspec.Struct, forbid_unknown_fields=True):
     name: str = ""
     type: str | None = None
     description: str | None = None
@@ -93,27 +99,28 @@ class _Tool(msgspec.Struct):
     cache_control: Json | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     name: str | None = None
     disable_parallel_tool_use: bool | None = None
 
 
-class _Metadata(msgspec.Struct):
+class _Metadata(msgspec.Struct, forbid_unknown_fields=True):
     user_id: str | None = None
 
 
-class _Thinking(msgspec.Struct):
+class _Thinking(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     budget_tokens: int | None = None
+    display: str | None = None
 
 
-class _Format(msgspec.Struct):
+class _Format(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     schema: Json | None = None
 
 
-class _Config(msgspec.Struct):
+class _Config(msgspec.Struct, forbid_unknown_fields=True):
     effort: str | None = None
     format: _Format | None = None
 
@@ -222,6 +229,8 @@ def _read_block(block: _Block, place: str) -> Part:
 
 def _read_source(block: _Block, place: str) -> Image | Document:
     source, cache = block.source, block.cache_control
+    if not is_absent(block.citations) and b"true" in bytes(block.citations):
+        raise _cannot(f"{place}.citations", "enabled")
     if source is None or source.type not in {"base64", "url", "text"}:
         raise _cannot(f"{place}.source", source.type if source else "none")
     if block.type == "image":

@@ -5,6 +5,12 @@ import msgspec
 from tristar.providers.neutral import Json, Usage
 
 
+class Details(msgspec.Struct):
+    """A part of `output_tokens`."""
+
+    thinking_tokens: int | None = None
+
+
 class Counts(msgspec.Struct):
     """A `usage` object; in a stream it comes in parts, the later ones replacing the earlier."""
 
@@ -12,6 +18,7 @@ class Counts(msgspec.Struct):
     output_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
+    output_tokens_details: Details | None = None
 
     def merged(self, later: "Counts") -> "Counts":
         """With what a later event says instead."""
@@ -26,14 +33,19 @@ def read_usage(counts: Counts | None) -> Usage | None:
     read = max(0, counts.cache_read_input_tokens or 0)
     write = max(0, counts.cache_creation_input_tokens or 0)
     sent = max(0, counts.input_tokens or 0) + read + write
-    return Usage(sent, max(0, counts.output_tokens or 0), read, write)
+    details = counts.output_tokens_details
+    thought = max(0, details.thinking_tokens or 0) if details is not None else 0
+    return Usage(sent, max(0, counts.output_tokens or 0), read, write, thought)
 
 
 def write_usage(usage: Usage) -> Json:
     """A `usage` object."""
-    return {
+    told: Json = {
         "input_tokens": max(0, usage.input - usage.cache_read - usage.cache_write),
         "output_tokens": usage.output,
         "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cache_read,
     }
+    if usage.reasoning:
+        told["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+    return told

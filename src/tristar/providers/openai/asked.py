@@ -23,7 +23,14 @@ from tristar.providers.neutral import (
     Turn,
 )
 
-UNCARRIED = ("metadata", "store", "prompt_cache_key", "prompt_cache_retention", "prediction")
+UNCARRIED = (
+    "metadata",
+    "store",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "prediction",
+)
 """Fields that do not change what is answered: they stay behind where the upstream is another's."""
 
 _READ = frozenset(
@@ -65,27 +72,32 @@ _USUAL: dict[str, tuple[bytes, ...]] = {
     "function_call": (),
     "audio": (),
     "web_search_options": (),
+    "moderation": (),
 }
 """Fields that OpenAI alone knows, and their values that ask for nothing special."""
 
 
-class _Url(msgspec.Struct):
+# Inside content and tools a field that is not known is refused: left out, it could change the answer.
+# Messages themselves are lenient: earlier answers come back with whatever their provider put in.
+
+
+class _Url(msgspec.Struct, forbid_unknown_fields=True):
     url: str
     detail: str | None = None
 
 
-class _Sound(msgspec.Struct):
+class _Sound(msgspec.Struct, forbid_unknown_fields=True):
     data: str
     format: str
 
 
-class _File(msgspec.Struct):
+class _File(msgspec.Struct, forbid_unknown_fields=True):
     file_data: str | None = None
     filename: str | None = None
     file_id: str | None = None
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     text: str = ""
     refusal: str = ""
@@ -130,35 +142,35 @@ class _Message(msgspec.Struct):
     function_call: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _ToolFunction(msgspec.Struct):
+class _ToolFunction(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     description: str | None = None
     parameters: Json | None = None
     strict: bool | None = None
 
 
-class _Tool(msgspec.Struct):
+class _Tool(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     function: _ToolFunction | None = None
 
 
-class _Named(msgspec.Struct):
+class _Named(msgspec.Struct, forbid_unknown_fields=True):
     name: str
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, forbid_unknown_fields=True):
     type: str = ""
     function: _Named | None = None
 
 
-class _Schema(msgspec.Struct):
+class _Schema(msgspec.Struct, forbid_unknown_fields=True):
     schema: Json | None = None
     name: str | None = None
     description: str | None = None
     strict: bool | None = None
 
 
-class _Format(msgspec.Struct):
+class _Format(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     json_schema: _Schema | None = None
 

@@ -74,7 +74,8 @@ class ChunkReader:
         chunk = _decoder.decode(data)
         if chunk.error is not NULL and bytes(chunk.error) != b"null":
             return Piece(error=data)
-        piece = Piece(model=chunk.model)
+        piece = Piece()
+        piece.model = chunk.model
         if chunk.usage is not None:
             piece.usage = read_usage(chunk.usage)
         for choice in chunk.choices or ():
