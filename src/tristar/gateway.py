@@ -256,7 +256,7 @@ class Gateway:
                 rest.router(desk),
                 mcp.router(self._assistant),
                 keys.router(self._keys, ties.ledger),
-                erasure.router(settings.audit.dir, ties.ledger),
+                erasure.router(settings.audit.dir, ties.ledger, self._store),
                 lookout.router(
                     ties.lookout, self._store, self._dependencies, self._kind_of, lambda: self.draining
                 ),

@@ -1,5 +1,6 @@
 """One person forgotten: at the command line and over HTTP, while the gateway runs and records about them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,46 @@ def test_erasure_over_http_needs_its_scope_a_subject_and_no_hold(running: Gatewa
     assert ANNA.encode() not in on_disk(running.folder)
     talk(running, ANNA, stream=False)
     assert audit(running, "about", ANNA).stdout.count("llm_call") == 1
+
+
+def remember(gateway: Gateway, content: str, user: str, **fields: object) -> str:
+    """An entry written on behalf of this person; its id."""
+    made = gateway.request(
+        "POST", "/v1/memory", headers=ADMIN | {"x-user-id": user}, json={"content": content, **fields}
+    )
+    assert made.status_code == 201, made.text
+    entry_id: str = made.json()["id"]
+    return entry_id
+
+
+def test_the_memory_forgets_with_the_log(running: Gateway) -> None:
+    """What was written for a person, and what others wrote about them; by command and over HTTP."""
+    own = remember(running, "canary-own-words", ANNA)
+    change = {"content": "canary-corrected"}
+    running.request("PATCH", f"/v1/memory/{own}", headers=ADMIN, json=change).raise_for_status()
+    remember(running, "canary-told-by-bert", BERT, subject=ANNA)
+    kept = remember(running, "bert's own", BERT)
+    told = audit(running, "about", ANNA, "--json").stdout
+
+    erased = audit(running, "erase", ANNA, "--reason", "ticket 4711", "--json")
+    left = on_disk(running.folder)
+    listed = running.request("GET", "/v1/memory", headers=ADMIN).json()["data"]
+    again = running.request(
+        "POST", "/admin/audit/erase", headers=ADMIN, json={"subject": BERT, "reason": "ticket 4712"}
+    )
+
+    assert "canary-corrected" in told
+    assert json.loads(erased.stdout)["memory_entries"] == 2
+    assert b"canary-" not in left.replace(ANNA.encode(), b"")
+    assert ANNA.encode() not in left
+    assert [(each["id"], each["subject"]) for each in listed] == [(kept, BERT)]
+    assert again.json()["memory_entries"] == 1
+    assert running.request("GET", "/v1/memory", headers=ADMIN).json()["data"] == []
+    assert running.scrape().value("ailinux_memory_entries_total") == 0
+    recorded = [
+        each.details["memory_entries"] for each in running.records() if each.action == "audit_erasure"
+    ]
+    assert recorded == [2, 1]
 
 
 def test_query_tail_and_export_read_what_is_sealed(running: Gateway, tmp_path: Path) -> None:

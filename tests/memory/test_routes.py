@@ -62,6 +62,7 @@ async def test_an_entry_is_made_read_changed_and_forgotten(control: Control, clo
         "created_at": made["created_at"],
         "updated_at": made["created_at"],
         "expires_at": made["expires_at"],
+        "subject": None,
     }
     assert datetime.fromisoformat(made["created_at"]) == now
     assert datetime.fromisoformat(made["expires_at"]) == now + timedelta(seconds=60)

@@ -19,6 +19,7 @@ _BEYOND = (
     "exports and answers given out before; sealed ones (jsonl) cannot be read any more",
     "what push sinks have received, as far as they received it readable",
     "backups of subjects.keys: destroy them, or the key in them",
+    "backups of the database, PostgreSQL's own log (WAL), and what llms were told of memory entries",
 )
 
 
@@ -34,7 +35,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     `subject_key` is the destroyed key's id, None where there was none. `records` were sealed with it and
     cannot be read any more; `in_plain_text` were made while nothing was encrypted and stay until retention.
-    `exports` are those made since the first of them.
+    `exports` are those made since the first of them. `memory_entries` are deleted with their history.
     """
 
     subject_key: str | None
@@ -43,6 +44,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int | None
     in_plain_text: int
     exports: tuple[str, ...]
+    memory_entries: int = 0
     out_of_reach: tuple[str, ...] = _BEYOND
 
     def details(self, reason: str) -> dict[str, object]:
@@ -65,8 +67,8 @@ class Survey:
         """Whether the log knows nothing of the subject."""
         return self.subject_key is None and not self.seqs
 
-    def receipt(self) -> Receipt:
-        """The receipt of its erasure."""
+    def receipt(self, memory_entries: int = 0) -> Receipt:
+        """The receipt of its erasure, with so many entries of the memory."""
         return Receipt(
             subject_key=self.subject_key,
             records=len(self.seqs) - self.in_plain_text,
@@ -74,6 +76,7 @@ class Survey:
             last_seq=max(self.seqs, default=None),
             in_plain_text=self.in_plain_text,
             exports=tuple(self.exports[:_MOST_EXPORTS]),
+            memory_entries=memory_entries,
         )
 
 

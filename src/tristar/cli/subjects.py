@@ -1,6 +1,9 @@
-"""`tristar audit about` and `erase`: what the log knows of one person, and forgetting it."""
+"""`tristar audit about` and `erase`: what log and memory know of one person, and forgetting it."""
 
 import asyncio
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
 from typing import Annotated
 
 import msgspec
@@ -23,15 +26,18 @@ _RESOURCE = "audit/subjects"
 
 
 def about(*, subject: _SubjectArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Print every record about one person, oldest first, as an access request asks. It is recorded."""
+    """Print every record and memory entry about one person, as an access request asks. It is recorded."""
     settings = settings_or_refuse(config)
     with plain_errors():
         recorder, count = _recorder(settings, subject), 0
         for record in erasure.records_about(settings.audit.dir, subject):
             count += 1
             typer.echo(msgspec.json.encode(record) if as_json else "\t".join(cells(record)))
-        typer.echo(f"{count:,} records are about this subject.", err=True)
-        details = {"command": "about", "subject": subject, "records": count}
+        entries = _memory().entries_about(settings, subject)
+        for entry in entries:
+            typer.echo(msgspec.json.encode(entry) if as_json else _line(entry))
+        typer.echo(f"{count:,} records and {len(entries):,} memory entries are about this subject.", err=True)
+        details = {"command": "about", "subject": subject, "records": count, "memory_entries": len(entries)}
         asyncio.run(recorder.record("audit_read", _RESOURCE, details, subject=subject))
 
 
@@ -45,18 +51,21 @@ def erase(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Forget one person: destroy the key under which their fields are encrypted. It cannot be undone."""
+    """Forget one person, for good: destroy the key of their records, delete the memory's entries."""
     settings = settings_or_refuse(config)
     directory = settings.audit.dir
     with plain_errors():
         recorder = _recorder(settings, subject)
         found = erasure.survey(directory, subject)
-        if found.empty:
-            raise Misused("Nothing was erased: no record names this subject. Check the id.")
+        entries = len(_memory().entries_about(settings, subject))
+        if found.empty and not entries:
+            raise Misused("Nothing was erased: no record or memory entry names this subject. Check the id.")
         erasure.refuse_held(directory, found)
-        receipt = found.receipt()
+        receipt = found.receipt(entries)
         # Recorded first: nothing may be unreadable that the log does not account for.
         asyncio.run(recorder.record("audit_erasure", _RESOURCE, receipt.details(reason), "WARNING"))
+        if entries:
+            _memory().forget(settings, subject)
         erasure.destroy(directory, subject)
     if as_json:
         print_json(receipt)
@@ -76,9 +85,20 @@ def _print(receipt: erasure.Receipt) -> None:
             f"Erased: {receipt.records:,} records can no longer be read as this subject's; the key "
             f"{receipt.subject_key} is destroyed."
         )
+    if receipt.memory_entries:
+        typer.echo(f"Deleted: {receipt.memory_entries:,} memory entries, with their history.")
     typer.echo("Out of reach:")
     for line in (*receipt.out_of_reach, *(f"export {path}" for path in receipt.exports)):
         typer.echo(f"  {line}")
+
+
+def _line(entry: Mapping[str, object]) -> str:
+    content = " ".join(str(entry["content"]).split())
+    return "\t".join((str(entry["created_at"]), "memory", str(entry["id"]), content[:200]))
+
+
+def _memory() -> ModuleType:
+    return importlib.import_module("tristar.cli.remembering")  # the database is heavy
 
 
 def _recorder(settings: Settings, subject: str) -> Recorder:

@@ -1,8 +1,9 @@
-"""`POST /admin/audit/erase`: one person forgotten by the audit log."""
+"""`POST /admin/audit/erase`: one person forgotten by the audit log and by the memory."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,18 @@ from tristar.auth.actor import Actor
 from tristar.edge.access import Events, exchange, refusals, requires
 from tristar.errors import Conflict, NotFound
 from tristar.exchange import Exchange
+
+
+class Memory(Protocol):
+    """See `tristar.memory.store.Store`."""
+
+    async def about(self, subject: str) -> Sequence[object]:
+        """See `Store.about`."""
+        ...
+
+    async def forget(self, subject: str) -> int:
+        """See `Store.forget`."""
+        ...
 
 
 class Erasure(BaseModel):
@@ -38,6 +51,7 @@ class ReceiptOut(BaseModel):
     last_seq: int | None
     in_plain_text: int = Field(description="Records made while nothing was encrypted; they stay.")
     exports: list[str] = Field(description="Exports made since the first of the records: time and path.")
+    memory_entries: int = Field(description="Entries of the memory that were deleted with their history.")
     out_of_reach: list[str]
 
 
@@ -45,23 +59,26 @@ Eraser = Annotated[Actor, Depends(requires("audit:admin"))]
 Story = Annotated[Exchange, Depends(exchange)]
 
 
-def router(directory: Path, events: Events) -> APIRouter:
+def router(directory: Path, events: Events, memory: Memory) -> APIRouter:
     """The route; the front has authenticated the caller before it is reached."""
     routes = APIRouter(prefix="/admin/audit", tags=["audit"])
 
     @routes.post("/erase", responses=refusals(404, 409))
     async def erase(body: Erasure, _: Eraser, story: Story) -> ReceiptOut:
-        """Destroy the key under which what identifies this person is encrypted. It cannot be undone."""
+        """Forget a person, for good: destroy the key of their records, delete the memory's entries."""
         found = await asyncio.to_thread(erasure.survey, directory, body.subject)
-        if found.empty:
-            raise NotFound("No record names this subject; nothing was erased.", param="subject")
+        entries = len(await memory.about(body.subject))
+        if found.empty and not entries:
+            raise NotFound("No record and no entry names this subject; nothing was erased.", param="subject")
         try:
             erasure.refuse_held(directory, found)
         except erasure.Held as held:
             raise Conflict(str(held)) from held
-        receipt = found.receipt()
+        receipt = found.receipt(entries)
         # Recorded first: nothing may be unreadable that the log does not account for.
         await events.record("audit_erasure", "audit/subjects", receipt.details(body.reason), story, "WARNING")
+        if entries:
+            await memory.forget(body.subject)
         await asyncio.to_thread(erasure.destroy, directory, body.subject)
         return ReceiptOut.model_validate(receipt, from_attributes=True)
 

@@ -27,6 +27,8 @@ def fitting(wanted: Select[Any], query: Query, caller: Caller, now_us: int) -> S
         conditions.append(_entries.project == query.project)
     if query.type is not None:
         conditions.append(_entries.type == query.type)
+    if query.subject is not None:
+        conditions.append(_entries.subject == query.subject)
     if query.min_confidence is not None:
         conditions.append(_entries.confidence >= query.min_confidence)
     conditions += [_tagged(tag) for tag in query.tags]

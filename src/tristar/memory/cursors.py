@@ -49,6 +49,7 @@ def _fingerprint(query: Query, caller: Caller) -> str:
         query.project,
         sorted(query.tags),
         query.min_confidence,
+        query.subject,
         projects,
         query.mode if query.meaning is not None else None,
         query.meaning.model if query.meaning is not None else "",

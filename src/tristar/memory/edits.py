@@ -35,6 +35,7 @@ def new_entry(draft: Draft, project: str, caller: Caller, now_us: int) -> Entry:
         created_at_us=now_us,
         updated_at_us=now_us,
         expires_at_us=None if draft.ttl_s is None else _ends(now_us, draft.ttl_s),
+        subject=draft.subject,
     )
 
 

@@ -21,6 +21,7 @@ DEFAULT_PROJECT: Final = "default"
 CONTENT_BYTES: Final = 256 * 1024
 NAME_CHARS: Final = 128
 QUERY_CHARS: Final = 1000
+SUBJECT_CHARS: Final = 256
 TAGS: Final = 32
 LARGEST_PAGE: Final = 100
 LONGEST_TTL_S: Final = 10 * 365 * 86_400
@@ -58,6 +59,8 @@ class Draft:
     confidence: float = 0.5
     llm_id: str | None = None
     ttl_s: float | None = None
+    subject: str | None = None
+    """The person that it is about, as callers name users: with them, it is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Entry:
     created_at_us: int
     updated_at_us: int
     expires_at_us: int | None
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ class Query:
     project: str | None = None
     tags: tuple[str, ...] = ()
     min_confidence: float | None = None
+    subject: str | None = None
     limit: int = 20
     cursor: str | None = None
     mode: Mode | None = None
@@ -201,6 +206,8 @@ def check_draft(draft: Draft) -> None:
         BadRequest: a field is out of its range; `param` names it.
     """
     _check_content(draft.content)
+    if draft.subject is not None:
+        check_subject(draft.subject)
     _check_rest(draft)
 
 
@@ -229,6 +236,18 @@ def check_name(value: str, param: str) -> None:
         raise BadRequest(f"{param} must have 1 to {NAME_CHARS} characters.", param=param)
     if not value.isprintable() or value != value.strip():
         raise BadRequest(f"{param} must be printable, without spaces around it.", param=param)
+
+
+def check_subject(value: str) -> None:
+    """Let pass the name of a person, as callers have it.
+
+    Raises:
+        BadRequest: it is empty, too long, or no text.
+    """
+    if not 0 < len(value) <= SUBJECT_CHARS:
+        raise BadRequest(f"subject must have 1 to {SUBJECT_CHARS} characters.", param="subject")
+    if "\0" in value or (not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value)):
+        raise BadRequest("subject holds what is not text; remove it.", param="subject")
 
 
 def _check_content(content: str) -> None:

@@ -59,6 +59,9 @@ class Tsvector:
             )
         connection.execute(statement)
 
+    def purge(self, connection: Connection) -> None:
+        """See `WordIndex.purge`: the index is vacuumed with its table (`Database.purge`)."""
+
     def matches(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[bool]:
         """See `WordIndex.matches`."""
         return self.source.c.words.bool_op("@@")(_query(phrases, any_word))

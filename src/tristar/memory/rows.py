@@ -33,6 +33,7 @@ def columns(entry: Entry) -> dict[str, Any]:
         "created_at": entry.created_at_us,
         "updated_at": entry.updated_at_us,
         "expires_at": entry.expires_at_us,
+        "subject": entry.subject,
     }
 
 
@@ -54,6 +55,7 @@ def entry(row: Row[Any]) -> Entry:
         created_at_us=row.created_at,
         updated_at_us=row.updated_at,
         expires_at_us=row.expires_at,
+        subject=row.subject,
     )
 
 
@@ -89,7 +91,7 @@ def put_revision(
 ) -> None:
     """Keep what entry `seq` is from now on, and who made it so."""
     kept = columns(entry)
-    for absent in ("id", "created_by", "created_at", "updated_at"):
+    for absent in ("id", "created_by", "created_at", "updated_at", "subject"):
         del kept[absent]
     kept |= {
         "entry_seq": seq,

@@ -17,6 +17,7 @@ from tristar.memory.entry import (
     Page,
     Query,
     check_name,
+    check_subject,
     check_tags,
     check_type,
 )
@@ -59,6 +60,10 @@ class WordIndex(Protocol):
 
     def put(self, connection: Connection, seq: int, words: Sequence[str], *, known: bool) -> None:
         """Set the words of entry `seq`; `known` says that it may have had others."""
+        ...
+
+    def purge(self, connection: Connection) -> None:
+        """Let nothing stay on disk of the words of entries that are gone."""
         ...
 
     def matches(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[bool]:
@@ -223,4 +228,6 @@ def _check(query: Query) -> None:
         check_type(query.type)
     if query.project is not None:
         check_name(query.project, "project")
+    if query.subject is not None:
+        check_subject(query.subject)
     check_tags(query.tags)

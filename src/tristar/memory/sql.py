@@ -36,6 +36,8 @@ from tristar.storage.schema import memory_entries, memory_history, memory_tags
 _INLINE_CHARS = 8192
 """Longer texts are split into words in a thread: the event loop has streams to serve."""
 
+_AT_ONCE = 500
+
 CENSUS = 10_000
 """Pairs of project and type in a census."""
 
@@ -163,6 +165,28 @@ class SqlStore:
             return live
 
         return await self._database.read(work)
+
+    async def about(self, subject: str) -> Sequence[Entry]:
+        """See `Store.about`."""
+        wanted = select(memory_entries).where(_entries.subject == subject).order_by(_entries.seq)
+        found = await self._database.read(lambda connection: connection.execute(wanted).all())
+        return [rows.entry(row) for row in found]
+
+    async def forget(self, subject: str) -> int:
+        """See `Store.forget`."""
+
+        def work(connection: Connection) -> int:
+            theirs = select(_entries.seq).where(_entries.subject == subject).order_by(_entries.seq)
+            seqs = connection.execute(theirs.with_for_update()).scalars().all()
+            for first in range(0, len(seqs), _AT_ONCE):
+                some = seqs[first : first + _AT_ONCE]
+                connection.execute(delete(memory_entries).where(_entries.seq.in_(some)))
+            self._index.purge(connection)
+            return len(seqs)
+
+        gone = await self._database.write(work)
+        await self._database.purge()
+        return gone
 
     async def census(self, caller: Caller) -> Sequence[Count]:
         """See `Store.census`."""

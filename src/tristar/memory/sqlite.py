@@ -41,6 +41,10 @@ class Fts5:
             connection.execute(delete(self.source).where(self.seq == seq))
         connection.execute(insert(self.source).values(rowid=seq, words=" ".join(words)))
 
+    def purge(self, connection: Connection) -> None:
+        """See `WordIndex.purge`: what was deleted stays in the index's older parts until they are merged."""
+        connection.exec_driver_sql("INSERT INTO memory_words (memory_words) VALUES ('optimize')")
+
     def matches(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[bool]:
         """See `WordIndex.matches`."""
         return literal_column("memory_words").bool_op("MATCH")(

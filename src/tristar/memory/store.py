@@ -101,6 +101,17 @@ class Store(Protocol):
         """How many live entries there are in each of the caller's projects, by type; the largest first."""
         ...
 
+    async def about(self, subject: str) -> Sequence[Entry]:
+        """Every entry about this person, of all projects, expired ones that are still there included."""
+        ...
+
+    async def forget(self, subject: str) -> int:
+        """Delete every entry about this person, so that nothing of them can be read on disk; how many.
+
+        That is: contents, history, tags, votes, words and vectors, in the database's live files.
+        """
+        ...
+
     async def sweep(self, limit: int = 500) -> int:
         """Delete up to `limit` expired entries for good; returns how many. Safe at any time, anywhere."""
         ...

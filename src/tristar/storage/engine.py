@@ -53,6 +53,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def purge(self) -> None:
+        """See `Database.purge`. Raises the driver's own errors."""
+        ...
+
     async def close(self) -> None:
         """Close every connection; no transaction is running."""
         ...
@@ -125,6 +129,22 @@ class Database:
             DatabaseDown: it is not; `reason` says why.
         """
         await self.read(lambda connection: connection.execute(text("SELECT 1")).close())
+
+    async def purge(self) -> None:
+        """Let nothing stay in the database's live files of rows that were deleted before.
+
+        SQLite overwrites them at once, and here its log as well. PostgreSQL is told to clear its pages;
+        what its own log (WAL) and its backups hold is its administrator's.
+
+        Raises:
+            DatabaseDown: it may still be there; call again.
+        """
+        if not self._current:
+            await self.start()
+        try:
+            await self._engine.purge()
+        except (DBAPIError, OSError) as error:
+            raise DatabaseDown(_reason(error)) from error
 
     async def close(self) -> None:
         """Let units of work that have begun end, then close every connection."""

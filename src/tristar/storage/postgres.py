@@ -1,6 +1,7 @@
 """PostgreSQL as an `Engine`, through asyncpg. Loaded only where `DATABASE_URL` names one."""
 
 import asyncio
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no annotations
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -17,6 +18,12 @@ from tristar.storage.engine import (
 
 CONNECTIONS = 10
 QUIET_S = 1.0
+VACUUM_TIMEOUT_S = 600.0
+
+PURGED = (
+    *("memory_entries", "memory_history", "memory_tags", "memory_votes", "memory_words"),
+    *("memory_awaiting", "memory_embeddings", "memory_vectors"),
+)
 
 # How rare the searched words are decides the plan, and a plan made for any words is ten times
 # slower; compiling a query that takes milliseconds takes longer than running it.
@@ -52,6 +59,14 @@ class PostgresEngine:
         """See `Engine.transact`."""
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
+
+    async def purge(self) -> None:
+        """See `Engine.purge`."""
+        connection: Any = await self._connect()  # asyncpg's own, which has no types
+        try:
+            await connection.execute(f"VACUUM {', '.join(PURGED)}", timeout=VACUUM_TIMEOUT_S)
+        finally:
+            await connection.close()
 
     async def close(self) -> None:
         """See `Engine.close`."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The revision that this code works with; a test holds it equal to the newest migration."""
 
 metadata = MetaData(
@@ -93,6 +93,7 @@ memory_entries = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, index=True),
+    Column("subject", Text, index=True),
     Index(None, "project", "seq"),
     sqlite_autoincrement=True,
 )

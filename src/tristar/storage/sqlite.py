@@ -66,6 +66,22 @@ class SqliteEngine:
         threads = self._writer if writes else self._readers
         return await asyncio.get_running_loop().run_in_executor(threads, self._transact, work, writes)
 
+    async def purge(self) -> None:
+        """See `Engine.purge`."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._fold)
+
+    def _fold(self) -> None:
+        """Fold the write-ahead log into the file, and leave nothing in it."""
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            with self._engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()  # type: ignore[union-attr]  # it is open
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
+        if busy:
+            raise OSError("readers hold the write-ahead log")
+
     async def close(self) -> None:
         """See `Engine.close`; the write-ahead log is folded into the file by the last process."""
         self._readers.shutdown()

@@ -11,6 +11,7 @@ from tristar.memory.entry import (
     LONGEST_TTL_S,
     NAME_CHARS,
     QUERY_CHARS,
+    SUBJECT_CHARS,
     TAGS,
     Change,
     Draft,
@@ -27,6 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WORDS = 'Words that must all be there; `"in sequence"`, `begin*`, `-without`.'
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS)]
+Subject = Annotated[str, Field(min_length=1, max_length=SUBJECT_CHARS)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Content = Annotated[
     str, Field(min_length=1, max_length=CONTENT_BYTES, description="At most 256 KiB of UTF-8.")
@@ -54,6 +56,9 @@ class NewEntry(_Body):
     confidence: Share = 0.5
     llm_id: Name | None = Field(default=None, description="The llm that this comes from.")
     ttl_s: Lifetime | None = Field(default=None, description="Seconds until it is forgotten; null: never.")
+    subject: Subject | None = Field(
+        default=None, description="The person it is about; without one: the request's `x-user-id`."
+    )
 
 
 class Imported(BaseModel):
@@ -85,6 +90,7 @@ class Conditions(BaseModel):
     project: Name | None = None
     tags: Tags = Field(default=[], description="All of them; in a query repeated, or with commas.")
     min_confidence: Share | None = None
+    subject: Subject | None = None
     limit: Limit = 20
     cursor: Cursor | None = None
 
@@ -131,6 +137,7 @@ class EntryOut(BaseModel):
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
+    subject: str | None = Field(description="The person it is about.")
 
 
 class FoundOut(EntryOut):
@@ -199,6 +206,7 @@ def wanted(conditions: Conditions, words: str | None = None, mode: Mode | None =
         project=conditions.project,
         tags=tags,
         min_confidence=conditions.min_confidence,
+        subject=conditions.subject,
         limit=conditions.limit,
         cursor=conditions.cursor,
         mode=mode,
@@ -224,6 +232,7 @@ def shown(entry: Entry) -> dict[str, object]:
         "created_at": _moment(entry.created_at_us),
         "updated_at": _moment(entry.updated_at_us),
         "expires_at": _moment(entry.expires_at_us),
+        "subject": entry.subject,
     }
 
 

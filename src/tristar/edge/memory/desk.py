@@ -65,13 +65,14 @@ class Desk:
     async def add(self, draft: Draft, actor: Actor, story: Exchange) -> Entry:
         """Remember something."""
         story.operation = "store"
-        entry = await self._store.add(draft, _caller(actor, story))
+        entry = await self._store.add(_of(draft, story), _caller(actor, story))
         return await self._written(entry, "created", story)
 
     async def add_all(self, drafts: Sequence[Draft], actor: Actor, story: Exchange) -> Sequence[Entry]:
         """Remember all of these or none; one record names them."""
         story.operation = "import"
-        entries = await self._store.add_all(drafts, _caller(actor, story))
+        theirs = [_of(draft, story) for draft in drafts]
+        entries = await self._store.add_all(theirs, _caller(actor, story))
         trail = _trails(entries) | {"change": "created"}
         self.written()
         await self._events.record("memory_written", "/v1/memory/import", trail, story)
@@ -185,6 +186,11 @@ class Desk:
 
 def _nobody() -> None:
     """Nobody wants to know."""
+
+
+def _of(draft: Draft, story: Exchange) -> Draft:
+    """What is written on behalf of a person is theirs, unless it says otherwise."""
+    return draft if draft.subject is not None else replace(draft, subject=story.end_user)
 
 
 def _caller(actor: Actor, story: Exchange) -> Caller:
