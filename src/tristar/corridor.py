@@ -22,13 +22,14 @@ from tristar.limits.headers import rate_limit_headers
 from tristar.limits.usage import Refusal, tightest
 from tristar.memory.recall import Recollection, Scope
 from tristar.providers.anthropic.messages import parse_count, parse_messages
-from tristar.providers.dialects import DIALECTS
 from tristar.providers.openai.chat import parse_chat
 from tristar.providers.openai.embeddings import parse_embedding
+from tristar.providers.responses.call import parse_responses
 from tristar.providers.surface import BYTES_PER_TOKEN, Call, MemoryAsk, Talk
 from tristar.relay.attempts import Errand, Relay, usage_of
 from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
+from tristar.relay.speech import dialect_for
 from tristar.relay.stream import LiveStream
 from tristar.routing.catalog import Llm
 from tristar.routing.router import Router, Wish
@@ -125,13 +126,17 @@ class Corridor:
         """Answer one messages request of Anthropic's; errors as `chat`."""
         await self._talk(parse_messages(asked.body), asked, reply)
 
+    async def responses(self, asked: Asked, reply: Reply) -> None:
+        """Answer one responses request of OpenAI's; errors as `chat`."""
+        await self._talk(parse_responses(asked.body), asked, reply)
+
     async def count_tokens(self, asked: Asked, reply: Reply) -> None:
         """Tell how many tokens a messages request has: counted by the provider, else estimated; as `chat`."""
         call = parse_count(asked.body)
         route = self._begin(call, asked)
         asked.exchange.prompt_policy = strictest([asked.actor.prompt_policy, route[0].prompts])
         self._ledger.check()
-        if call.passes(DIALECTS[route[0].provider.dialect]):
+        if call.passes(dialect_for(route[0], call)):
             await self._serve(call, route[:1], asked, reply)
             return
         exchange, body = asked.exchange, call.estimate()
@@ -264,7 +269,7 @@ class Corridor:
                 if whole:
                     raise told
                 key.settle()
-                await self._break_off(told, errand, reply)
+                await self._break_off(told, stream, errand, reply)
                 return
             stream = rescue
             exchange.llm_id = stream.llm.llm_id
@@ -326,11 +331,12 @@ class Corridor:
         try:
             await self._ledger.close(exchange, 200, "success")
         except NoRecord as error:
-            await reply.end(errand.call.surface.error_event(error, exchange.request_id))
+            told = errand.call.surface.error_event(error, exchange.request_id, stream.writer.position)
+            await reply.end(told)
             return
         await reply.end(stream.writer.end(usage_of(*exchange.attempts)))
 
-    async def _break_off(self, told: GatewayError, errand: Errand, reply: Reply) -> None:
+    async def _break_off(self, told: GatewayError, stream: LiveStream, errand: Errand, reply: Reply) -> None:
         """Output has been sent: the client gets an error event and no terminator."""
         status = 504 if told.status == 504 else 502
         errand.exchange.log_level = "ERROR"
@@ -338,7 +344,8 @@ class Corridor:
             await self._ledger.close(errand.exchange, status, "error")
         except NoRecord as error:
             told = error
-        await reply.end(errand.call.surface.error_event(told, errand.exchange.request_id))
+        surface, request_id = errand.call.surface, errand.exchange.request_id
+        await reply.end(surface.error_event(told, request_id, stream.writer.position))
 
 
 def _able(route: Sequence[Llm], call: Call) -> Sequence[Llm]:
@@ -350,7 +357,7 @@ def _able(route: Sequence[Llm], call: Call) -> Sequence[Llm]:
     able: list[Llm] = []
     refused: BadRequest | None = None
     for llm in route:
-        dialect = DIALECTS[llm.provider.dialect]
+        dialect = dialect_for(llm, call)
         try:
             if not call.passes(dialect):
                 call.sent_to(dialect, llm.model)

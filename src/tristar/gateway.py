@@ -45,6 +45,7 @@ from tristar.memory.store import Store
 from tristar.memory.vectors import Vectors
 from tristar.providers.anthropic.errors import ANTHROPIC_ERRORS
 from tristar.providers.openai.errors import OPENAI_ERRORS
+from tristar.providers.responses.errors import RESPONSES_ERRORS
 from tristar.relay.attempts import Relay
 from tristar.relay.hedge import Hedges
 from tristar.relay.quota import Quota
@@ -64,6 +65,7 @@ from tristar.traces.watcher import TraceWatcher
 CHAT_PATHS = ("/v1/chat/completions", "/v1/chat")
 EMBEDDINGS_PATH = "/v1/embeddings"
 MESSAGES_PATH = "/v1/messages"
+RESPONSES_PATH = "/v1/responses"
 COUNT_PATH = "/v1/messages/count_tokens"
 
 _SINK_MODE = "requests are served, records wait in the log"
@@ -261,7 +263,7 @@ class Gateway:
                     ties.lookout, self._store, self._dependencies, self._kind_of, lambda: self.draining
                 ),
             ],
-            llm_paths(CHAT_PATHS, EMBEDDINGS_PATH, MESSAGES_PATH, COUNT_PATH),
+            llm_paths(CHAT_PATHS, EMBEDDINGS_PATH, MESSAGES_PATH, COUNT_PATH, RESPONSES_PATH),
         )
         return Front(
             gate=self._gate,
@@ -357,5 +359,6 @@ def _endpoints(corridor: Corridor) -> Mapping[str, Endpoint]:
         **dict.fromkeys(CHAT_PATHS, Endpoint(corridor.chat, OPENAI_ERRORS)),
         EMBEDDINGS_PATH: Endpoint(corridor.embed, OPENAI_ERRORS),
         MESSAGES_PATH: Endpoint(corridor.messages, ANTHROPIC_ERRORS),
+        RESPONSES_PATH: Endpoint(corridor.responses, RESPONSES_ERRORS),
         COUNT_PATH: Endpoint(corridor.count_tokens, ANTHROPIC_ERRORS),
     }

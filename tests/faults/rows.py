@@ -7,7 +7,7 @@ surface's name goes on with `-to-DIALECT` they are providers of that dialect, el
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tests.gateway.view import CHAT, CHAT_IN_SHORT, EMBEDDINGS, MESSAGES, Surface
+from tests.gateway.view import CHAT, CHAT_IN_SHORT, EMBEDDINGS, MESSAGES, RESPONSES, Surface
 from tests.upstream import (
     Answer,
     CloseBeforeHeaders,
@@ -42,10 +42,24 @@ ALL_SURFACES: dict[str, Surface] = {
     "chat": CHAT,
     "chat-in-short": CHAT_IN_SHORT,
     "chat-to-anthropic": CHAT,
+    "chat-to-gemini": CHAT,
     "embeddings": EMBEDDINGS,
     "messages": MESSAGES,
     "messages-to-anthropic": MESSAGES,
+    "messages-to-gemini": MESSAGES,
+    "responses": RESPONSES,
+    "responses-to-anthropic": RESPONSES,
+    "responses-to-gemini": RESPONSES,
+    "responses-to-responses": RESPONSES,
 }
+"""Providers of the dialect `responses` are OpenAI's that have responses themselves."""
+
+NOT_AT = {
+    "content-filter-400": "gemini",  # it says so in an answer of status 200
+    "content-filter-403": "gemini",
+    "no-done": "responses",  # without its last event a response is cut off
+}
+"""Faults that a dialect cannot have."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,7 @@ class Row:
     says: str = ""
     says_anthropic: str | None = None
     """What an upstream of that dialect says instead."""
+    says_gemini: str | None = None
     counted: int | None = None
     ways: tuple[str, ...] = BOTH
     provider: str = "primary"
@@ -106,8 +121,8 @@ class Case:
     @property
     def says(self) -> str:
         """What the client is told."""
-        row = self.row
-        return row.says if self.dialect == "openai" or row.says_anthropic is None else row.says_anthropic
+        own = {"anthropic": self.row.says_anthropic, "gemini": self.row.says_gemini}
+        return own.get(self.dialect) or self.row.says
 
     def at(self, provider: str) -> str:
         """The provider's name among those of the dialect."""
@@ -207,6 +222,7 @@ ROWS: list[Row] = [
             "maximum context length",
         ),
         says_anthropic="prompt is too long: 900 tokens",
+        says_gemini="exceeds the maximum number of tokens",
     ),
     *(
         Row(
@@ -244,4 +260,5 @@ CASES = [
     for surface in ALL_SURFACES
     for way in row.ways
     if way == WHOLE or surface != "embeddings"
+    if NOT_AT.get(row.fault) != surface.partition("-to-")[2]
 ]

@@ -19,6 +19,8 @@ from tests.gateway.house import watched
 from tests.gateway.view import PRESENT, View, look, request_bytes
 from tests.upstream import Answer, Authority, Call, ClosedPort, Upstream
 
+from tristar.providers.registry import DIALECTS
+
 TIMES = {"timeout_s": 2.5, "first_token_timeout_s": 2.0, "idle_timeout_s": 2.0}
 AT_ONCE = 24
 
@@ -60,7 +62,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             "false-identity": false.base_url,
         }
         tables = [provider(name, url) for name, url in urls.items()]
-        tables += [provider(f"{name}-anthropic", url, dialect="anthropic") for name, url in urls.items()]
+        for name, url in urls.items():
+            tables += [provider(f"{name}-{dialect}", url, dialect=dialect) for dialect in DIALECTS[1:]]
+            tables.append(provider(f"{name}-responses", url, responses=True))
         for case in CASES:
             fallbacks = [] if case.row.alone else [case.spare]
             tables.append(

@@ -191,6 +191,51 @@ def _read_message_event(view: View, event: dict[str, Any]) -> None:
             view.error = event["error"]
 
 
+def _ask_response(model: str, stream: bool) -> dict[str, object]:
+    asked: dict[str, object] = {"model": model, "input": "hi"}
+    return asked | {"stream": True} if stream else asked
+
+
+def _read_response(view: View) -> None:
+    if view.headers.get("content-type", "").startswith("text/event-stream"):
+        for event in view.body.split(b"\n\n"):
+            for line in event.split(b"\n"):
+                if line.startswith(b"data:"):
+                    _read_response_event(view, json.loads(line[5:]))
+        return
+    try:
+        body = json.loads(view.body)
+    except ValueError:
+        return
+    view.error = body.get("error")
+    _note_response(view, body)
+
+
+def _note_response(view: View, body: dict[str, Any]) -> None:
+    _note(view, body)
+    parts = [part for item in body.get("output", []) for part in item.get("content", [])]
+    view.text = "".join(part.get("text", "") for part in parts)
+    if body.get("status") in {"completed", "incomplete"}:
+        view.finish = body["status"]
+
+
+def _read_response_event(view: View, event: dict[str, Any]) -> None:
+    numbers = [each["sequence_number"] for each in view.events]
+    assert event["sequence_number"] > max(numbers, default=-1), "events of a response are numbered in order"
+    view.events.append(event)
+    match event["type"]:
+        case "response.created":
+            _note(view, event["response"])
+        case "response.output_text.delta":
+            view.text += event["delta"]
+        case "response.completed" | "response.incomplete":
+            said, view.done = view.text, True
+            _note_response(view, event["response"])
+            view.text = said  # as it came: an upstream's own last event also tells what was lost on the way
+        case "error":
+            view.error = event
+
+
 def _note(view: View, body: dict[str, Any]) -> None:
     view.model = body.get("model") or view.model
     view.usage = body.get("usage") or view.usage
@@ -204,6 +249,7 @@ CHAT = Surface("/v1/chat/completions", _ask_chat, _understand)
 EMBEDDINGS = Surface("/v1/embeddings", _ask_embeddings, _read_vectors)
 CHAT_IN_SHORT = Surface("/v1/chat", _ask_chat, _understand)
 MESSAGES = Surface("/v1/messages", _ask_messages, _read_message)
+RESPONSES = Surface("/v1/responses", _ask_response, _read_response)
 SURFACES = {"chat": CHAT}
 """The surfaces on which every test of `tests/faults` runs; the table of faults runs on all there are."""
 

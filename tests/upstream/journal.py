@@ -6,7 +6,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
+from urllib.parse import unquote
+
+from tests.upstream import gemini
+
+Form = Literal["chat", "embeddings", "messages", "responses", "gemini"]
+_FORMS: dict[str, Form] = {
+    "/chat/completions": "chat",
+    "/embeddings": "embeddings",
+    "/messages": "messages",
+    "/responses": "responses",
+}
 
 
 @dataclass
@@ -63,20 +74,28 @@ class Call:
         return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
     @property
+    def form(self) -> Form | None:
+        """The format of the path that it came on; None where that is none of a chat's or embeddings'."""
+        path = self.path.partition("?")[0]
+        if gemini.PATH.fullmatch(path):
+            return "gemini"
+        return next((form for end, form in _FORMS.items() if path.endswith(end)), None)
+
+    @property
     def model(self) -> str:
         """The model that was asked for, or an empty string."""
+        named = gemini.PATH.fullmatch(self.path.partition("?")[0])
+        if named:
+            return unquote(named[1])
         model = self.json.get("model", "")
         return model if isinstance(model, str) else ""
 
     @property
     def streamed(self) -> bool:
         """A stream was asked for."""
+        if self.form == "gemini":
+            return ":stream" in self.path
         return self.json.get("stream") is True
-
-    @property
-    def is_messages(self) -> bool:
-        """It came on Anthropic's path: the answer is in its format."""
-        return self.path.partition("?")[0].endswith("/messages")
 
     @property
     def wants_usage(self) -> bool:

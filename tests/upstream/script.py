@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from tests.upstream import anthropic, payload
+from tests.upstream import anthropic, gemini, payload, responses
 from tests.upstream.gate import Gate
 from tests.upstream.journal import Call
 from tests.upstream.payload import ToolCall
@@ -70,6 +70,11 @@ class Malformed:
 Fault = Cut | Stall | Malformed
 
 
+def _lead(call: Call) -> int:
+    """So many events more than in other formats go before the output: faults come so much later."""
+    return responses.LEAD if call.form == "responses" else 0
+
+
 @dataclass(frozen=True)
 class Answer:
     """A good answer, or one with a `fault` in it.
@@ -118,19 +123,26 @@ class Answer:
         return self.tokens or (11, len(self.words))
 
     def events(self, call: Call) -> list[bytes]:
-        """The payloads of a stream's events, without the last one that ends it."""
+        """The payloads of a stream's events, without the last one that ends it where that says no more."""
         model, wants_usage = self.model or call.model, call.wants_usage
-        if call.is_messages:
-            return anthropic.stream(
-                model=model,
-                thoughts=self.thoughts,
-                words=self.words,
-                tools=self.tools,
-                finish=self._finish,
-                tokens=self.usage if self.report_usage else None,
-                parts=self.usage_parts,
-                extra=self.extra,
-            )
+        told: dict[str, Any] = {
+            "model": model,
+            "thoughts": self.thoughts,
+            "words": self.words,
+            "tools": self.tools,
+            "finish": self._finish,
+            "extra": self.extra,
+        }
+        match call.form:
+            case "messages":
+                tokens = self.usage if self.report_usage else None
+                return anthropic.stream(**told, tokens=tokens, parts=self.usage_parts)
+            case "gemini":
+                counted = gemini.usage(self.usage, self.usage_parts)
+                return gemini.stream(**told, tokens=counted if self.report_usage else None)
+            case "responses":
+                counted = responses.usage(self.usage, self.usage_parts)
+                return responses.stream(**told, tokens=counted if self.report_usage else None)
         pieces = payload.deltas(self.words, self.tools, self.thoughts)
         bodies = [
             payload.chunk(model=model, delta=piece, finish=None, extra=self.extra, with_usage=wants_usage)
@@ -147,10 +159,15 @@ class Answer:
 
     def body(self, call: Call) -> bytes:
         """The answer when it is not streamed; where vectors are asked for, `Embedded`'s."""
-        if call.path.endswith("/embeddings"):
-            return Embedded(tokens=self.usage[0]).body(call)
-        if call.is_messages:
-            return self._message(call)
+        match call.form:
+            case "embeddings":
+                return Embedded(tokens=self.usage[0]).body(call)
+            case "messages":
+                return self._message(call)
+            case "gemini":
+                return self._response(call)
+            case "responses":
+                return self._responses(call)
         body = payload.completion(
             model=self.model or call.model,
             text=self.text or None,
@@ -176,6 +193,28 @@ class Answer:
         )
         return payload.encode(body)
 
+    def _response(self, call: Call) -> bytes:
+        """The same as Google's response."""
+        body = gemini.response(
+            model=self.model or call.model,
+            parts=gemini.parts(self.thoughts, self.text, self.tools),
+            finish=self._finish,
+            usage=gemini.usage(self.usage, self.usage_parts) if self.report_usage else None,
+            extra=self.extra,
+        )
+        return payload.encode(body)
+
+    def _responses(self, call: Call) -> bytes:
+        """The same as one of OpenAI's Responses."""
+        body = responses.response(
+            model=self.model or call.model,
+            output=responses.output(self.thoughts, self.text, self.tools),
+            finish=self._finish,
+            usage=responses.usage(self.usage, self.usage_parts) if self.report_usage else None,
+            extra=self.extra,
+        )
+        return payload.encode(body)
+
     async def play(self, stage: Stage) -> None:
         """Send the answer as the request asked for it."""
         if self.wire.send_buffer_bytes is not None:
@@ -192,12 +231,12 @@ class Answer:
         return "tool_calls" if self.tools and self.finish == "stop" else self.finish
 
     def _stream_pieces(self, call: Call) -> Iterator[bytes]:
-        wrap = anthropic.event if call.is_messages else payload.event
-        for index, body in enumerate(self.events(call)):
+        wrap = {"messages": anthropic.event, "responses": responses.event}.get(call.form or "", payload.event)
+        for index, body in enumerate(self.events(call), -_lead(call)):
             broken = isinstance(self.fault, Malformed) and index == self.fault.at
             yield wrap(self.fault.data if broken and isinstance(self.fault, Malformed) else body)
-        if self.done:
-            yield anthropic.STOP if call.is_messages else payload.DONE
+        if self.done and call.form in {"chat", "messages"}:
+            yield anthropic.STOP if call.form == "messages" else payload.DONE
 
     async def _send(self, stage: Stage, pieces: list[bytes]) -> bool:
         """Send head and pieces; False if the fault ended the connection."""
@@ -220,7 +259,7 @@ class Answer:
     async def _fault_before(self, stage: Stage, index: int, piece: bytes, framing: Framing) -> bool:
         if not isinstance(self.fault, Cut | Stall):
             return False
-        if stage.call.streamed and index < self.fault.after:
+        if stage.call.streamed and index < self.fault.after + (_lead(stage.call) if self.fault.after else 0):
             return False
         if not stage.call.streamed and not (isinstance(self.fault, Stall) and self.fault.after == 0):
             await self._write(stage, frame(piece, framing)[: len(piece) // 2])
@@ -299,7 +338,8 @@ class Mirror:
 class Status:
     """An error status with the envelope of the path that was called, or `body` as it is.
 
-    `says` is what it says on Anthropic's path, where that is something else than OpenAI's body.
+    `says` is what it says on Anthropic's path, where that is something else than OpenAI's body, and
+    `google_says` on Google's.
     """
 
     code: int = 500
@@ -308,12 +348,16 @@ class Status:
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = "application/json"
     says: str | None = None
+    google_says: str | None = None
 
     async def play(self, stage: Stage) -> None:
         """Send the error and keep the connection."""
         body = self.body
-        if stage.call.is_messages and (body is None or self.says is not None):
-            body = anthropic.error(self.code, self.says or f"upstream says {self.code}")
+        usual = f"upstream says {self.code}"
+        if stage.call.form == "messages" and (body is None or self.says is not None):
+            body = anthropic.error(self.code, self.says or usual)
+        if stage.call.form == "gemini" and (body is None or self.google_says is not None):
+            body = gemini.error(self.code, self.google_says or usual)
         if body is None:
             body = payload.error(
                 f"upstream says {self.code}", kind="server_error", code=f"upstream_{self.code}"
@@ -387,6 +431,7 @@ def context_length_exceeded() -> Status:
         400,
         body=payload.error(message, kind=kind, code="context_length_exceeded", param="messages"),
         says="prompt is too long: 900 tokens > 128 maximum",
+        google_says="The input token count (900) exceeds the maximum number of tokens allowed (128).",
     )
 
 
@@ -409,4 +454,5 @@ def bad_key(code: int = 401) -> Status:
         code,
         body=payload.error(message, kind="invalid_request_error", code="invalid_api_key"),
         says="invalid x-api-key sk-canar***************0000",
+        google_says="API key sk-canar***************0000 not valid. Please pass a valid API key.",
     )

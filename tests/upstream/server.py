@@ -91,7 +91,7 @@ class Upstream:
         """What this call meets; consumes one step of the model's script."""
         if call.number in self._numbered:
             return self._numbered[call.number]
-        if not call.path.partition("?")[0].endswith(("/chat/completions", "/embeddings", "/messages")):
+        if call.form is None:
             return Other()
         steps = self._scripts.get(call.model)
         if not steps:

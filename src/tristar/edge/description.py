@@ -53,12 +53,15 @@ _MESSAGES: Final = {"type": "array", "items": {"type": "object"}}
 _STREAMED: Final = {"text/event-stream": {"schema": {"type": "string"}}}
 
 
-def llm_paths(chat: tuple[str, ...], embeddings: str, messages: str, count: str) -> Mapping[str, Item]:
+def llm_paths(
+    chat: tuple[str, ...], embeddings: str, messages: str, count: str, responses: str
+) -> Mapping[str, Item]:
     """The path items of the routes that reach an llm."""
     return {
         **{path: {"post": _chat(path)} for path in chat},
         embeddings: {"post": _embeddings()},
         messages: {"post": _messages()},
+        responses: {"post": _responses()},
         count: {"post": _count()},
     }
 
@@ -109,6 +112,24 @@ def _messages() -> Item:
         _object(properties, "model", "messages"),
         {"application/json": {"schema": {"type": "object"}}, **_STREAMED},
         _ANTHROPIC_ENVELOPE,
+    )
+
+
+def _responses() -> Item:
+    properties = {
+        "model": _MODEL,
+        "input": {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]},
+        "instructions": {"type": ["string", "null"]},
+        "stream": {"type": ["boolean", "null"]},
+        "background": {"enum": [False, None]},
+        "fallbacks": _FALLBACKS,
+        "memory": _MEMORY,
+    }
+    return _operation(
+        "responses",
+        "OpenAI Responses, whole or streamed: passed through to providers that have it, else translated.",
+        _object(properties, "model", "input"),
+        {"application/json": {"schema": {"type": "object"}}, **_STREAMED},
     )
 
 

@@ -27,7 +27,13 @@ from tristar.metrics.llms import Llms, Pair
 from tristar.metrics.memories import Memories
 from tristar.metrics.requests import Requests
 
-LLM_ENDPOINTS: Final = ("/v1/chat/completions", "/v1/chat", "/v1/embeddings")
+LLM_ENDPOINTS: Final = (
+    "/v1/chat/completions",
+    "/v1/chat",
+    "/v1/messages",
+    "/v1/responses",
+    "/v1/embeddings",
+)
 
 _log = logging.getLogger(__name__)
 _Read = TypeVar("_Read")

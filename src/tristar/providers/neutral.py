@@ -228,6 +228,10 @@ class Piece(msgspec.Struct):
     """The index of a content block that ends."""
     within: int | None = None
     """The index of the content block that this adds to."""
+    named: str | None = None
+    """The id of the message or block that begins, in dialects that name them."""
+    kind: str | None = None
+    """The kind of the block that begins, in the dialect's own word, where others need to know."""
 
     def is_plain(self) -> bool:
         """Whether its output, if any, is text that another llm could carry on."""

@@ -40,6 +40,8 @@ class StreamWriter(Protocol):
 
     rejoins: ClassVar[bool]
     """Whether a second llm's events may follow those of a first one as they are."""
+    position: int
+    """The number of the next event, on surfaces that number them."""
 
     def passed(self, event: bytes, piece: Piece) -> bytes:
         """An upstream's event in the surface's own format goes through: these bytes, or none of it."""
@@ -65,14 +67,16 @@ class Surface(Protocol):
         """The body of an error answer; a provider's own goes through as it came if it is of this format."""
         ...
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
-        """The last event of a stream that did not end well."""
+    def error_event(self, error: GatewayError, request_id: str, position: int = 0) -> bytes:
+        """The last event of a stream that did not end well; `position` is its number there."""
         ...
 
 
 class Call(Protocol):
     """One request of a client, as it goes to whichever upstream and comes back."""
 
+    route: ClassVar[str]
+    """Which API it came on."""
     surface: Surface
     model: str
     stream: bool

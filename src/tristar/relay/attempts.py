@@ -17,7 +17,6 @@ from tristar.errors import AllTargetsOpen, DeadlineExceeded, UpstreamBroken, Ups
 from tristar.exchange import Attempt, AttemptStatus, Exchange, attempt_span_id
 from tristar.limits.usage import Refusal
 from tristar.providers.dialect import Headers as ClientHeaders
-from tristar.providers.dialects import DIALECTS
 from tristar.providers.neutral import Completion, Usage
 from tristar.providers.surface import BYTES_PER_TOKEN, Call, StreamWriter
 from tristar.relay.departure import ClientGone, Departure
@@ -25,6 +24,7 @@ from tristar.relay.failure import Verdict, refusal, timed_out, verdict
 from tristar.relay.hedge import Hedges, race
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
 from tristar.relay.rotation import Rotation
+from tristar.relay.speech import dialect_for
 from tristar.relay.stream import NOTHING, LiveStream
 from tristar.relay.transport import Headers, Response
 from tristar.relay.upstreams import Upstreams
@@ -394,7 +394,7 @@ class Relay:
         limit = self._limit(llm, errand)
         response = await self._send(llm, attempt, errand, limit)
         body = await self._read_all(response, llm, errand, limit)
-        dialect = DIALECTS[llm.provider.dialect]
+        dialect = dialect_for(llm, errand.call)
         try:
             completion = errand.call.read(dialect, body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -418,7 +418,7 @@ class Relay:
         limit = self._limit(llm, errand)
         first_limit = min(limit, started + llm.first_token_timeout_s)
         response = await self._send(llm, attempt, errand, first_limit)
-        dialect = DIALECTS[llm.provider.dialect]
+        dialect = dialect_for(llm, errand.call)
         stream = LiveStream(
             response,
             llm=llm,
@@ -443,7 +443,7 @@ class Relay:
         return stream
 
     async def _send(self, llm: Llm, attempt: Attempt, errand: Errand, limit: float) -> Response:
-        dialect = DIALECTS[llm.provider.dialect]
+        dialect = dialect_for(llm, errand.call)
         asked = errand.call.sent_to(dialect, llm.model, errand.prefill)
         key = self._rotation.next(llm.provider)
         upstream, head = self._upstreams.at(llm.provider, asked.path, llm.model, key)

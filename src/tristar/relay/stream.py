@@ -169,7 +169,8 @@ class LiveStream:
             if self._skip:
                 raise diverged()
             self._done = True
-            return b""
+            if not piece.is_output:
+                return b""
         if piece.error is not None:
             raise in_band(self._dialect, piece.error)
         self.attempt.chunks += 1

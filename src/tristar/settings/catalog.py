@@ -62,6 +62,9 @@ def _read_providers(
             values.setdefault("auth", known.auth)
             if "base_url" not in values:
                 values["base_url"] = _known_address(known, at, variables, faults)
+        if values.get("responses") and values.get("dialect", "openai") != "openai":
+            problem = f"is for the dialect openai, not {values['dialect']}"
+            faults.add(key_path(*at, "responses"), "true", problem, "Remove it: responses are translated.")
         providers[name] = Provider(name=name, **{"dialect": "openai", "base_url": DEFAULT_BASE_URL, **values})
     return providers
 

@@ -74,8 +74,9 @@ class AnthropicErrors:
         told = {"type": type_of(error.status), "message": _message(error)}
         return encode({"type": "error", "error": told, "request_id": request_id})
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+    def error_event(self, error: GatewayError, request_id: str, position: int = 0) -> bytes:
         """See `Surface.error_event`."""
+        del position
         return b"event: error\ndata: " + self.error_body(error, request_id) + b"\n\n"
 
 

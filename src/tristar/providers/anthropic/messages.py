@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -52,6 +53,7 @@ _turn = msgspec.json.Decoder(_Turn)
 class MessagesCall:
     """One messages request: what the gateway acts upon, and all fields as they came. See `Talk`."""
 
+    route: ClassVar[str] = "messages"
     model: str
     stream: bool
     fallbacks: tuple[str, ...] | None
@@ -140,6 +142,7 @@ class MessagesCall:
 class CountCall:
     """One request to count the tokens of a messages request. Nothing is written, and nothing is paid."""
 
+    route: ClassVar[str] = "count_tokens"
     model: str
     fields: Fields
     stream: bool = False

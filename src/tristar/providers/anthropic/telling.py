@@ -25,6 +25,7 @@ class EventWriter:
     """
 
     rejoins: ClassVar[bool] = False
+    position = 0
 
     def __init__(self, answer_id: str) -> None:
         self._id = answer_id

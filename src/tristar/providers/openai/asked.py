@@ -303,19 +303,19 @@ def _read_part(part: _Part, place: str) -> Part:
         case "input_audio" if part.input_audio is not None:
             return Audio(part.input_audio.data, part.input_audio.format)
         case "file" if part.file is not None and part.file.file_data is not None:
-            media_type, data = _split_data(part.file.file_data)
+            media_type, data = split_data(part.file.file_data)
             return Document(data, media_type or "application/pdf", name=part.file.filename, cache=cache)
     raise _cannot(place, f"a content part of the type {part.type!r} as it is here")
 
 
 def _read_image(image: _Url, cache: Json | None) -> Image:
-    media_type, data = _split_data(image.url)
+    media_type, data = split_data(image.url)
     if media_type is None:
         return Image(url=image.url, detail=image.detail, cache=cache)
     return Image(data, media_type, detail=image.detail, cache=cache)
 
 
-def _split_data(url: str) -> tuple[str | None, str]:
+def split_data(url: str) -> tuple[str | None, str]:
     """Media type and base64 of a data URL (RFC 2397); no type where it is none."""
     head, comma, data = url.partition(",")
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -55,6 +56,7 @@ _turn = msgspec.json.Decoder(_Turn)
 class ChatCall:
     """One chat request: the fields that the gateway acts upon, and all of them as they came. See `Talk`."""
 
+    route: ClassVar[str] = "chat"
     model: str
     stream: bool
     wants_usage: bool

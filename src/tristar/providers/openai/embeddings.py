@@ -3,6 +3,7 @@
 import base64
 import struct
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ _text: "msgspec.json.Decoder[str | None]" = msgspec.json.Decoder(str | None)
 class EmbeddingCall:
     """One request for embeddings. Its answer is never streamed and has no tokens of output."""
 
+    route: ClassVar[str] = "embeddings"
     model: str
     fallbacks: tuple[str, ...] | None
     fields: Fields

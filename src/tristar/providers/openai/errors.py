@@ -71,9 +71,9 @@ class OpenAIErrors:
             return error.body
         return _envelope(error)
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+    def error_event(self, error: GatewayError, request_id: str, position: int = 0) -> bytes:
         """See `Surface.error_event`."""
-        del request_id
+        del request_id, position
         return b"data: " + _envelope(error) + b"\n\n"
 
 

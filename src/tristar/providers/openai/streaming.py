@@ -137,6 +137,7 @@ class ChunkWriter:
     """See `StreamWriter`: chat completion chunks."""
 
     rejoins: ClassVar[bool] = True
+    position = 0
 
     def __init__(self, answer_id: str, created: int, *, wants_usage: bool) -> None:
         self._base: Json = {

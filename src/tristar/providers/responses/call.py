@@ -1,0 +1,207 @@
+"""The surface `/v1/responses`: known fields are read; to upstreams that have it, all travel as they came."""
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+import msgspec
+
+from tristar.errors import BadRequest
+from tristar.providers.dialect import Dialect, Outgoing
+from tristar.providers.fields import (
+    NULL,
+    UNREADABLE,
+    Fields,
+    encode,
+    is_absent,
+    optional,
+    raw,
+    read_fallbacks,
+    read_model,
+    read_object,
+    read_stream,
+)
+from tristar.providers.neutral import Completion, Conversation, Json, Usage
+from tristar.providers.responses.answering import write_response
+from tristar.providers.responses.asked import end_user, input_decoder, read_conversation
+from tristar.providers.responses.errors import FORMAT, RESPONSES_ERRORS
+from tristar.providers.responses.output import Frame
+from tristar.providers.responses.telling import ResponseWriter
+from tristar.providers.surface import MemoryAsk, StreamWriter, Surface, read_memory
+
+PATH = "/responses"
+
+_whole: "msgspec.json.Decoder[int | None]" = msgspec.json.Decoder(int | None)
+_flag: "msgspec.json.Decoder[bool | None]" = msgspec.json.Decoder(bool | None)
+_text: "msgspec.json.Decoder[str | None]" = msgspec.json.Decoder(str | None)
+_anything = msgspec.json.Decoder()
+
+_TOLD: Json = {
+    "background": False,
+    "instructions": None,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "reasoning": {"effort": None, "summary": None},
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "truncation": "disabled",
+}
+"""What a response says of its request, where the request does not say it."""
+
+
+@dataclass(slots=True)
+class ResponsesCall:
+    """One responses request: what the gateway acts upon, and all fields as they came. See `Talk`."""
+
+    route: ClassVar[str] = FORMAT
+    model: str
+    stream: bool
+    fallbacks: tuple[str, ...] | None
+    fields: Fields
+    memory: MemoryAsk | None = None
+    surface: Surface = RESPONSES_ERRORS
+    _conversation: Conversation | None = None
+
+    @property
+    def prompt(self) -> bytes:
+        """The input as messages, with the instructions before it, for fingerprint and estimate."""
+        given = bytes(self.fields["input"])
+        if given[:1] == b'"':
+            given = b'[{"role":"user","content":' + given + b"}]"
+        told = self.fields.get("instructions")
+        if told is None or is_absent(told):
+            return given
+        rest = given.lstrip()[1:]
+        comma = b"" if rest.lstrip()[:1] == b"]" else b","
+        return b'[{"role":"system","content":' + bytes(told) + b"}" + comma + rest
+
+    @property
+    def end_user(self) -> str | None:
+        """See `Call.end_user`."""
+        return end_user(self.fields)
+
+    @property
+    def output_limit(self) -> int | None:
+        """The tokens that the answer may have at most; None if the client does not say, or says nonsense."""
+        try:
+            limit = _whole.decode(self.fields.get("max_output_tokens", NULL))
+        except UNREADABLE:
+            return None  # the upstream's to refuse
+        return None if limit is None else max(0, limit)
+
+    def question(self) -> str:
+        """See `Talk.question`."""
+        try:
+            given = input_decoder.decode(self.fields["input"])
+        except UNREADABLE:
+            return ""  # the upstream's to refuse
+        if isinstance(given, str):
+            return given
+        for item in reversed(given):
+            if item.type != "message" or item.role != "user":
+                continue
+            if isinstance(item.content, list):
+                return "\n".join(part.text for part in item.content if part.text)
+            return item.content or ""
+        return ""
+
+    def add_note(self, note: str) -> None:
+        """See `Talk.add_note`: behind the instructions."""
+        try:
+            told = _text.decode(self.fields.get("instructions", NULL))
+        except UNREADABLE:
+            return  # the upstream's to refuse
+        self.fields["instructions"] = raw(f"{told}\n\n{note}" if told else note)
+        self._conversation = None
+
+    def sent_to(self, dialect: Dialect, model: str, prefill: str = "") -> Outgoing:
+        """See `Call.sent_to`; as it came but for the model's name where the upstream has responses itself."""
+        if not self.passes(dialect):
+            return dialect.write(self._read(), model, prefill)
+        self.fields.pop("fallbacks", None)
+        self.fields.pop("memory", None)
+        self.fields["model"] = raw(model)
+        fields = self.fields if not prefill else self.fields | {"input": self._with_answer(prefill)}
+        return Outgoing(PATH, encode(fields))
+
+    def _with_answer(self, prefill: str) -> msgspec.Raw:
+        """The input with the beginning of its answer behind it."""
+        given = bytes(self.fields["input"])
+        items = [raw({"role": "user", "content": msgspec.Raw(given)})] if given[:1] == b'"' else None
+        if items is None:
+            items = msgspec.json.decode(given, type=list[msgspec.Raw])
+        return raw([*items, {"role": "assistant", "content": prefill}])
+
+    def read(self, dialect: Dialect, body: bytes) -> Completion:
+        """See `Call.read`."""
+        return dialect.read_completion(body)
+
+    def told(self, dialect: Dialect, body: bytes, counted: Usage) -> bytes:
+        """See `Call.told`."""
+        if self.passes(dialect):
+            return body
+        return write_response(dialect.read_answer(body), self._frame(), counted)
+
+    def passes(self, dialect: Dialect) -> bool:
+        """See `Call.passes`."""
+        return dialect.name == FORMAT
+
+    def writer(self) -> StreamWriter:
+        """See `Call.writer`."""
+        return ResponseWriter(self._frame())
+
+    def _read(self) -> Conversation:
+        if self._conversation is None:
+            self._conversation = read_conversation(self.fields, stream=self.stream)
+        return self._conversation
+
+    def _frame(self) -> Frame:
+        asked: Json = {name: self._shown(name, usual) for name, usual in _TOLD.items()}
+        asked["store"] = False
+        for name in ("user", "safety_identifier", "prompt_cache_key", "service_tier"):
+            value = self.fields.get(name)
+            if value is not None and not is_absent(value):
+                asked[name] = value
+        return Frame(f"resp_{secrets.token_hex(16)}", int(time.time()), asked)
+
+    def _shown(self, name: str, usual: object) -> object:
+        value = self.fields.get(name)
+        if value is None or is_absent(value):
+            return usual
+        if name == "tools":
+            return [_shown_tool(tool) for tool in _anything.decode(value)]
+        if isinstance(usual, dict):
+            return usual | _anything.decode(value)
+        return value
+
+
+def _shown_tool(tool: Json) -> Json:
+    """A function as a response shows it: with every field that the API demands there."""
+    return {"parameters": None, "strict": None, **tool}
+
+
+def parse_responses(body: bytes) -> ResponsesCall:
+    """Read a responses request.
+
+    Raises:
+        BadRequest: it is not JSON, a field that the gateway reads has the wrong type, or it asks for an
+            answer in the background, which nobody could fetch here.
+    """
+    fields = read_object(body)
+    model = read_model(fields)
+    given = fields.get("input")
+    if given is None or bytes(given)[:1] not in {b'"', b"["}:
+        raise BadRequest("`input` must be a string, or an array of items.", param="input")
+    if optional(fields, "background", _flag, "true or false"):
+        raise BadRequest(
+            "`background`: this gateway keeps no responses, so nobody could fetch this one.",
+            param="background",
+        )
+    return ResponsesCall(model, read_stream(fields), read_fallbacks(fields), fields, read_memory(fields))
