@@ -30,6 +30,7 @@ RESTING = {
     "ailinux_audit_sink_missed_total",
     "ailinux_metrics_label_overflow_total",
     "ailinux_metrics_reader_failures_total",
+    "ailinux_memory_unembedded_entries",
 }
 """What a gateway that is well shows at most for a moment."""
 TROUBLE = {name for name in RESTING if name.endswith("_total")}

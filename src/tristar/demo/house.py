@@ -105,6 +105,9 @@ output = 25.0
 [llms.embedder]
 provider = "aurora"
 model = "aurora-embed" # its price is not known: such attempts are counted apart
+
+[memory]
+embedding_llm = "embedder"
 """
 
 _OUTLETS: Final = """

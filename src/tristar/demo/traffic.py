@@ -127,6 +127,15 @@ class Clients:
         await self.chat("not-a-key-at-all", "fast")
         await self.send("webshop", "POST", "/v1/chat/completions", {"model": "fast"})
 
+    async def borrow(self) -> None:
+        """A key for one errand, revoked when that is done."""
+        made = await self.send(
+            "operator", "POST", "/admin/keys", {"name": "simulated visitor", "scopes": ["chat"]}
+        )
+        if "key" in made:
+            await self.send(made["key"], "GET", "/v1/models")
+            await self.send("operator", "DELETE", f"/admin/keys/{made['id']}")
+
     async def inspect(self) -> None:
         """An operator looks after things."""
         await self.send("operator", "GET", "/admin/breakers")
@@ -168,6 +177,7 @@ def habits(clients: Clients) -> Sequence[Habit]:
         Habit(8.0, clients.remember),
         Habit(3.0, clients.recall),
         Habit(5.0, clients.blunder),
+        Habit(15.0, clients.borrow),
         Habit(5.0, clients.inspect),
     )
 
