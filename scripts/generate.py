@@ -1,6 +1,7 @@
 """Write the files that are generated from the code, or with --check compare them: exit 1 if one is stale."""
 
 import difflib
+import importlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +15,16 @@ from tristar.settings.reference import render
 
 ROOT = Path(__file__).resolve().parent.parent
 
+sys.path.insert(0, str(ROOT))
+matrix = importlib.import_module("tests.contract.pairs.matrix")
+
 
 def generated() -> Mapping[str, str]:
     """Every generated file: its path in the repository, and what it should hold."""
     return {
         "docs/providers.md": providers.render(),
         "docs/settings.md": render(),
+        "docs/surfaces-matrix.md": matrix.render(),
         "grafana/tristar-dashboard.json": build(),
         "prometheus/recording.yml": rules.build(rules.Objectives()),
         **manifests.files(),
