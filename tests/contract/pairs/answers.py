@@ -12,7 +12,7 @@ from typing import Any
 Json = dict[str, Any]
 
 DIALECTS = ("openai", "anthropic", "gemini")
-SURFACES = ("chat", "messages")
+SURFACES = ("chat", "messages", "responses")
 
 _FOLDER = Path(__file__).parents[2] / "providers/cassettes"
 CASSETTES: dict[str, dict[str, Json]] = {

@@ -8,6 +8,7 @@ import anthropic
 import openai
 from anthropic.types import Message
 from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import Response
 from tests.contract.pairs.answers import Heard
 
 FINISHES = {
@@ -90,7 +91,67 @@ class MessagesClient:
         return 200, {}
 
 
-CLIENTS: dict[str, Callable[[str], Client]] = {"chat": ChatClient, "messages": MessagesClient}
+class ResponsesClient:
+    """OpenAI's SDK on `/v1/responses`. See `Client`."""
+
+    def __init__(self, url: str) -> None:
+        self.sdk = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+    def hear(self, model: str, *, stream: bool, **asked: Any) -> tuple[Heard, str]:  # noqa: ANN401 - the SDK's
+        """See `Client.hear`; of a stream the last event, which must be what the others said."""
+        asked = {"input": "hi", **asked}
+        if not stream:
+            response = self.sdk.responses.create(model=model, **asked)
+            return _responded(response), response.model
+        events = list(self.sdk.responses.create(model=model, stream=True, **asked))
+        last = events[-1]
+        assert last.type in {"response.completed", "response.incomplete"}
+        assert [event.sequence_number for event in events] == list(range(len(events)))
+        said = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+        assert said == last.response.output_text
+        assert [event.item for event in events if event.type == "response.output_item.done"] == (
+            last.response.output
+        )
+        return _responded(last.response), last.response.model
+
+    def refused(self, model: str, **asked: Any) -> tuple[int, Mapping[str, Any]]:  # noqa: ANN401 - the SDK's
+        """See `Client.refused`."""
+        try:
+            self.hear(model, stream=False, **asked)
+        except openai.APIStatusError as error:
+            body = error.body
+            return error.status_code, body if isinstance(body, dict) else {}
+        return 200, {}
+
+
+CLIENTS: dict[str, Callable[[str], Client]] = {
+    "chat": ChatClient,
+    "messages": MessagesClient,
+    "responses": ResponsesClient,
+}
+
+
+def _responded(response: Response) -> Heard:
+    thoughts, calls = "", []
+    for item in response.output:
+        match item.type:
+            case "reasoning":
+                thoughts += "".join(part.text for part in item.summary)
+            case "function_call":
+                calls.append((item.name, item.arguments))
+    finish = "tool_calls" if calls else "stop"
+    if response.incomplete_details is not None:
+        reason = response.incomplete_details.reason
+        finish = "length" if reason == "max_output_tokens" else str(reason)
+    usage = response.usage
+    assert usage is not None
+    tokens = (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.input_tokens_details.cached_tokens,
+        usage.output_tokens_details.reasoning_tokens,
+    )
+    return Heard(response.output_text, thoughts, _calls(calls), finish, tokens)
 
 
 def _gathered(chunks: list[ChatCompletionChunk]) -> Heard:

@@ -10,7 +10,8 @@ _HEAD = """# What each surface can do with each dialect
 Written by `make docs` from the tables of `tests/contract/pairs`; `make check` compares. Every cell is a test
 that runs the official SDK of the surface against recorded answers of the dialect; answers whole and streamed.
 
-- **yes**: it arrives. From chat to openai and from messages to anthropic as the bytes that were sent.
+- **yes**: it arrives. From chat to openai and from messages to anthropic as the bytes that were sent; so also
+  responses to providers that have them themselves (`responses = true`), which is not shown here.
 - **400**: the dialect has no words for it. The request is refused, naming the field, before anything is sent.
 - **stays**: it is left behind, since it does not change what is answered. See [surfaces.md](surfaces.md).
 - **-**: the surface's own API has no words for it.

@@ -52,6 +52,11 @@ def user(*content: Json) -> Json:
     return {"messages": [{"role": "user", "content": list(content)}]}
 
 
+def given(*content: Json) -> Json:
+    """The only item of a response's input."""
+    return {"input": [{"role": "user", "content": list(content)}]}
+
+
 def text(words: str) -> Json:
     """A text block, the same on both surfaces."""
     return {"type": "text", "text": words}
@@ -110,12 +115,39 @@ MESSAGES_HISTORY: list[Json] = [
     },
 ]
 
+RESPONSES_TOOL: Json = {
+    "type": "function",
+    "name": "weather",
+    "description": "Tells it.",
+    "parameters": SCHEMA,
+}
+RESPONSES_PICTURE: Json = {
+    "type": "input_image",
+    "image_url": f"data:image/png;base64,{PICTURE}",
+    "detail": "auto",
+}
+RESPONSES_THOUGHT: Json = {
+    "type": "reasoning",
+    "id": "rs_1",
+    "summary": [{"type": "summary_text", "text": "Stars."}],
+    "encrypted_content": "tristar-signed:c2ln",
+}
+RESPONSES_HISTORY: list[Json] = [
+    HI,
+    {"role": "assistant", "content": "I look."},
+    {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city":"Kiel"}'},
+    {"type": "function_call", "call_id": "c2", "name": "tide", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c1", "output": "clear"},
+    {"type": "function_call_output", "call_id": "c2", "output": "high"},
+]
+
 QUESTIONS = [
     Question(
         "system prompt",
         {
             "chat": {"messages": [{"role": "system", "content": "Be brief."}, HI]},
             "messages": {"system": "Be brief."},
+            "responses": {"instructions": "Be brief."},
         },
         {
             "openai": {"messages": [{"role": "system", "content": "Be brief."}, HI]},
@@ -131,6 +163,7 @@ QUESTIONS = [
         {
             "chat": user(text("What is it?"), CHAT_PICTURE),
             "messages": user(text("What is it?"), MESSAGES_PICTURE),
+            "responses": given({"type": "input_text", "text": "What is it?"}, RESPONSES_PICTURE),
         },
         {
             "openai": user(text("What is it?"), CHAT_PICTURE),
@@ -146,7 +179,11 @@ QUESTIONS = [
     ),
     Question(
         "image by its address",
-        {"chat": user(CHAT_ADDRESS), "messages": user(MESSAGES_ADDRESS)},
+        {
+            "chat": user(CHAT_ADDRESS),
+            "messages": user(MESSAGES_ADDRESS),
+            "responses": given({"type": "input_image", "image_url": ADDRESS, "detail": "auto"}),
+        },
         {
             "openai": user(CHAT_ADDRESS),
             "anthropic": user(MESSAGES_ADDRESS),
@@ -157,7 +194,11 @@ QUESTIONS = [
     ),
     Question(
         "PDF document",
-        {"chat": user(CHAT_PAPER), "messages": user(MESSAGES_PAPER)},
+        {
+            "chat": user(CHAT_PAPER),
+            "messages": user(MESSAGES_PAPER),
+            "responses": given({"type": "input_file", **CHAT_PAPER["file"]}),
+        },
         {
             "openai": user(CHAT_PAPER),
             "anthropic": user(MESSAGES_PAPER),
@@ -174,6 +215,10 @@ QUESTIONS = [
                 "tool_choice": {"type": "function", "function": {"name": "weather"}},
             },
             "messages": {"tools": [MESSAGES_TOOL], "tool_choice": {"type": "tool", "name": "weather"}},
+            "responses": {
+                "tools": [RESPONSES_TOOL],
+                "tool_choice": {"type": "function", "name": "weather"},
+            },
         },
         {
             "openai": {
@@ -197,6 +242,7 @@ QUESTIONS = [
                 "tools": [MESSAGES_TOOL],
                 "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
             },
+            "responses": {"tools": [RESPONSES_TOOL], "parallel_tool_calls": False},
         },
         {
             "openai": {"parallel_tool_calls": False},
@@ -206,7 +252,11 @@ QUESTIONS = [
     ),
     Question(
         "results of parallel tool calls",
-        {"chat": {"messages": CHAT_HISTORY}, "messages": {"messages": MESSAGES_HISTORY}},
+        {
+            "chat": {"messages": CHAT_HISTORY},
+            "messages": {"messages": MESSAGES_HISTORY},
+            "responses": {"input": RESPONSES_HISTORY},
+        },
         {
             "openai": {"messages": CHAT_HISTORY},
             "anthropic": {"messages": MESSAGES_HISTORY},
@@ -266,6 +316,7 @@ QUESTIONS = [
                 }
             },
             "messages": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
+            "responses": {"text": {"format": {"type": "json_schema", "name": "answer", "schema": SCHEMA}}},
         },
         {
             "openai": {
@@ -282,18 +333,22 @@ QUESTIONS = [
     ),
     Question(
         "JSON without a schema",
-        {"chat": {"response_format": {"type": "json_object"}}},
+        {
+            "chat": {"response_format": {"type": "json_object"}},
+            "responses": {"text": {"format": {"type": "json_object"}}},
+        },
         {
             "openai": {"response_format": {"type": "json_object"}},
             "gemini": {"generationConfig": {"responseMimeType": "application/json"}},
         },
-        {("", "anthropic"): "response_format"},
+        {("", "anthropic"): "response_format", ("responses", "anthropic"): "text.format"},
     ),
     Question(
         "effort of reasoning",
         {
             "chat": {"reasoning_effort": "high"},
             "messages": {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
+            "responses": {"reasoning": {"effort": "high"}},
         },
         {
             "openai": {"reasoning_effort": "high"},
@@ -303,7 +358,10 @@ QUESTIONS = [
     ),
     Question(
         "signed thoughts of an earlier turn",
-        {"messages": {"messages": [HI, {"role": "assistant", "content": [THOUGHT, text("Three.")]}, HI]}},
+        {
+            "messages": {"messages": [HI, {"role": "assistant", "content": [THOUGHT, text("Three.")]}, HI]},
+            "responses": {"input": [HI, RESPONSES_THOUGHT, {"role": "assistant", "content": "Three."}, HI]},
+        },
         {
             "openai": {"messages": [HI, {"role": "assistant", "content": "Three."}, HI]},
             "anthropic": {"messages": [HI, {"role": "assistant", "content": [THOUGHT, text("Three.")]}, HI]},
@@ -333,7 +391,11 @@ QUESTIONS = [
     ),
     Question(
         "end user",
-        {"chat": {"user": "u-1"}, "messages": {"metadata": {"user_id": "u-1"}}},
+        {
+            "chat": {"user": "u-1"},
+            "messages": {"metadata": {"user_id": "u-1"}},
+            "responses": {"safety_identifier": "u-1"},
+        },
         {"openai": {"user": "u-1"}, "anthropic": {"metadata": {"user_id": "u-1"}}, "gemini": {}},
     ),
     Question(
@@ -353,15 +415,38 @@ QUESTIONS = [
     ),
     Question(
         "log probabilities",
-        {"chat": {"logprobs": True}},
+        {"chat": {"logprobs": True}, "responses": {"include": ["message.output_text.logprobs"]}},
         {"openai": {"logprobs": True}},
-        {("", "anthropic"): "logprobs", ("", "gemini"): "logprobs"},
+        {
+            ("", "anthropic"): "logprobs",
+            ("", "gemini"): "logprobs",
+            **{("responses", dialect): "include" for dialect in ("openai", "anthropic", "gemini")},
+        },
     ),
     Question(
         "the provider's own tools",
-        {"messages": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}},
+        {
+            "messages": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+            "responses": {"tools": [{"type": "web_search"}]},
+        },
         {"anthropic": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}},
-        {("", "openai"): "web_search", ("", "gemini"): "web_search"},
+        {("", dialect): "web_search" for dialect in ("openai", "gemini")}
+        | {("responses", "anthropic"): "web_search"},
+    ),
+    Question(
+        "limits and sampling alone",
+        {"responses": {"max_output_tokens": 50, "temperature": 0.5, "top_p": 0.9}},
+        {
+            "openai": {"max_tokens": 50, "temperature": 0.5, "top_p": 0.9},
+            "anthropic": {"max_tokens": 50, "temperature": 0.5, "top_p": 0.9},
+            "gemini": {"generationConfig": {"maxOutputTokens": 50, "temperature": 0.5, "topP": 0.9}},
+        },
+    ),
+    Question(
+        "a conversation that the provider keeps",
+        {"responses": {"previous_response_id": "resp_1"}},
+        {},
+        {("", dialect): "previous_response_id" for dialect in ("openai", "anthropic", "gemini")},
     ),
 ]
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import msgspec
 
-from tristar.errors import BadRequest
+from tristar.errors import BadRequest, CannotCarry
 from tristar.providers.dialect import Dialect, Outgoing
 from tristar.providers.fields import (
     NULL,
@@ -36,6 +36,8 @@ _whole: "msgspec.json.Decoder[int | None]" = msgspec.json.Decoder(int | None)
 _flag: "msgspec.json.Decoder[bool | None]" = msgspec.json.Decoder(bool | None)
 _text: "msgspec.json.Decoder[str | None]" = msgspec.json.Decoder(str | None)
 _anything = msgspec.json.Decoder()
+
+_NAMES = {"messages": "input", "response_format": "text.format"}
 
 _TOLD: Json = {
     "background": False,
@@ -124,12 +126,22 @@ class ResponsesCall:
     def sent_to(self, dialect: Dialect, model: str, prefill: str = "") -> Outgoing:
         """See `Call.sent_to`; as it came but for the model's name where the upstream has responses itself."""
         if not self.passes(dialect):
-            return dialect.write(self._read(), model, prefill)
+            return self._translated(dialect, model, prefill)
         self.fields.pop("fallbacks", None)
         self.fields.pop("memory", None)
         self.fields["model"] = raw(model)
         fields = self.fields if not prefill else self.fields | {"input": self._with_answer(prefill)}
         return Outgoing(PATH, encode(fields))
+
+    def _translated(self, dialect: Dialect, model: str, prefill: str) -> Outgoing:
+        try:
+            return dialect.write(self._read(), model, prefill)
+        except CannotCarry as error:
+            # Dialects name fields as a chat has them.
+            named = _NAMES.get(error.param or "")
+            if named is None:
+                raise
+            raise CannotCarry(error.message.replace(f"`{error.param}`", f"`{named}`"), param=named) from error
 
     def _with_answer(self, prefill: str) -> msgspec.Raw:
         """The input with the beginning of its answer behind it."""
