@@ -83,6 +83,22 @@ def test_records_are_listed_and_the_reading_is_recorded(served: Gateway) -> None
     assert read["user_id"] == "bootstrap"
 
 
+def test_a_text_finds_records_and_does_not_stand_in_the_log(served: Gateway) -> None:
+    """It may name a person; that a text was asked for is recorded, which one is not."""
+    found = get(served, "", text=f"{4:032X}")["data"]
+    read = last(served, "audit_read", records=len(found))
+
+    assert {record["trace_id"] for record in found} == {f"{4:032x}"}
+    assert read.details["filters"] == {"text": "(a text)"}
+
+
+def test_the_public_key_is_the_one_of_its_file(served: Gateway) -> None:
+    """What a proof is checked with in a browser."""
+    kept = (served.data_folder / "audit-signing.vkey").read_text().strip()
+
+    assert get(served, "/public-key") == {"public_key": kept}
+
+
 def test_pages_follow_each_other_without_gap_or_double(served: Gateway) -> None:
     """By `next_cursor`, in both orders, though the log grows with every page that is read."""
     for order in ("newest", "oldest"):

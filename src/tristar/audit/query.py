@@ -16,6 +16,7 @@ from tristar.audit.subjects import SEALED, SubjectKey, keyring_of, unseal
 from tristar.audit.table import corrupt, opened
 
 _ATTEMPTS = 3
+_TEXTS = "action, resource, log_level, outcome, user_id, session_id, ip_address, trace_id, event_id, details"
 _MOST_SELECTIVE_FIRST = ("trace_id", "user_id", "resource", "action", "log_level")
 
 
@@ -85,6 +86,9 @@ def _statement(
         if value is not None:
             conditions.append(f"{name} {sign} ?")
             values.append(value)
+    if question.text is not None:
+        conditions.append(f"contains(lower(concat_ws(' ', {_TEXTS})), lower(?))")
+        values.append(question.text)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     order = "DESC" if question.newest_first else "ASC"
     return (

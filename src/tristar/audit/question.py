@@ -17,8 +17,9 @@ Record = dict[str, object]
 class Question:
     """What a record must be to match: every field that is given, exactly; times inclusive, naive ones local.
 
-    `before_seq` and `after_seq` are exclusive. `limit` records are answered, the newest first, or
-    the oldest first if `newest_first` is off.
+    `text` is found anywhere in a record's fields or details, in any case; what is encrypted for a subject is
+    not searched. `before_seq` and `after_seq` are exclusive. `limit` records are answered, the newest first,
+    or the oldest first if `newest_first` is off.
     """
 
     since: Moment | None = None
@@ -32,6 +33,7 @@ class Question:
     newest_first: bool = True
     before_seq: int | None = None
     after_seq: int | None = None
+    text: str | None = None
 
     def wanted(self) -> dict[str, str]:
         """The fields that must match, and their values. Raises ValueError for a level that is none."""

@@ -31,6 +31,9 @@ class Wanted(BaseModel):
     user_id: Text | None = None
     trace_id: Text | None = None
     resource: Text | None = Field(default=None, description="The exact path.")
+    text: Text | None = Field(
+        default=None, description="Anywhere in a record's fields or details, in any case."
+    )
     order: Literal["newest", "oldest"] = Field(default="newest", description="Which come first.")
     limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 100
     cursor: (
@@ -149,6 +152,12 @@ class ProofOut(BaseModel):
     line: str | None = Field(description="The record's own bytes; null where retention has deleted it.")
     hashes: list[str] = Field(description="Base64, leaf end first.")
     checkpoint: str = Field(description="The signed note.")
+
+
+class PublicKeyOut(BaseModel):
+    """Who signs."""
+
+    public_key: str = Field(description="`<name>+<id>+<base64>`, as in audit-signing.vkey.")
 
 
 class NewHold(_Body):

@@ -24,6 +24,7 @@ from tristar.edge.audit.models import (
     HoldOut,
     NewHold,
     ProofOut,
+    PublicKeyOut,
     RecordPage,
     ReportOut,
     SqlAnswer,
@@ -79,6 +80,13 @@ def router(directory: Path, data_dir: Path, events: Events, orders: Orders) -> A
         response_model=ProofOut,
         responses=refusals(404),
     )
+    add(
+        "/public-key",
+        handlers.public_key,
+        methods=["GET"],
+        response_model=PublicKeyOut,
+        responses=refusals(),
+    )
     add("/holds", handlers.holds, methods=["GET"], response_model=HoldList, responses=refusals())
     add("/holds/{name}", handlers.hold, methods=["PUT"], response_model=HoldOut, responses=refusals())
     add("/holds/{name}", handlers.release, methods=["DELETE"], status_code=204, responses=refusals(404))
@@ -107,6 +115,7 @@ class AuditRoutes:
             user_id=wanted.user_id,
             trace_id=wanted.trace_id,
             resource=wanted.resource,
+            text=wanted.text,
             limit=wanted.limit + 1,
             newest_first=newest,
             before_seq=after if newest else None,
@@ -118,6 +127,8 @@ class AuditRoutes:
         filters = wanted.model_dump(exclude_defaults=True)
         if wanted.user_id is not None and not _is_ours(wanted.user_id):
             filters["user_id"] = "(a person)"  # who was asked about is not to outlive their erasure here
+        if wanted.text is not None:
+            filters["text"] = "(a text)"  # it may name a person, too
         await self._record("audit_read", {"filters": filters, "records": len(page)}, story)
         return _answer({"data": page, "next_cursor": more})
 
@@ -203,6 +214,11 @@ class AuditRoutes:
         proof = await _read(self._bureau.prove(seq))
         await self._record("audit_read", {"proof_of": seq}, story)
         return Response(proof, media_type="application/json")
+
+    async def public_key(self, _: Reader) -> PublicKeyOut:
+        """The key that checkpoints are signed with now. Compare it with one that was kept elsewhere: whoever
+        can write in the data directory can replace it."""
+        return PublicKeyOut(public_key=await asyncio.to_thread(self._public_key))
 
     async def holds(self, _: Reader) -> HoldList:
         """The holds in force: what retention must not delete."""
