@@ -87,7 +87,7 @@ def test_the_expressions_find_what_they_are_for() -> None:
     assert samples.keys() == FOREIGN.keys()
 
 
-@pytest.mark.parametrize("name", ["run.lock", "dev.lock", "tools.lock"])
+@pytest.mark.parametrize("name", ["run.lock", "dev.lock", "tools.lock", "node.lock"])
 def test_every_locked_package_carries_its_hashes(name: str) -> None:
     """What is installed is what was locked, to the bit, wherever it is fetched from."""
     blocks = re.split(r"^(?=[a-z0-9])", (REQUIREMENTS / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
