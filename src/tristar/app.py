@@ -28,6 +28,7 @@ from tristar.auth.shelf import Handed, Shelf
 from tristar.clock import Clock, SystemClock
 from tristar.errors import SettingsInvalid, TriStarError, Unavailable
 from tristar.gateway import Gateway, Ties, Unwell
+from tristar.host.chronicler import Chronicler
 from tristar.host.conditions import Conditions, Status
 from tristar.host.credentials import LinkCredentials
 from tristar.host.hub import Hub
@@ -118,6 +119,7 @@ class Host:
             self.hub, self.limiter, self.conditions, self.credentials, loop=self._loop, render=render
         )
         self._own_slots: SlotReader | None = None
+        self._chronicler = self._open_chronicle()
         self.lookout = HubLookout(
             self.hub,
             self.port,
@@ -125,6 +127,7 @@ class Host:
             uses=self._purse.uses,
             in_flight=self._in_flight,
             begun=self._begun,
+            chronicler=self._chronicler,
         )
         self.port.look = self.lookout.look
         audit = settings.audit
@@ -229,6 +232,9 @@ class Host:
         self._tasks.append(self._loop.create_task(self._sweep()))
         self._tasks.append(self._loop.create_task(self._keep_columns()))
         self._tasks.append(self._loop.create_task(self._purse.save_forever()))
+        if self._chronicler is not None:
+            await asyncio.to_thread(self._chronicler.open)
+            self._tasks.append(self._loop.create_task(self._chronicler.run()))
         self.hub.event(
             "service_started", "service", {"version": __version__, "workers": settings.server.workers}
         )
@@ -269,6 +275,8 @@ class Host:
         if self._replicas is not None:
             await self._replicas.close()
         await self._purse.save()
+        if self._chronicler is not None:
+            self._chronicler.close()
         self._audit_socket.stop_listening()
         await asyncio.to_thread(self.hub.close)
         await self._outlets.stop()
@@ -299,6 +307,18 @@ class Host:
     async def listen(self, path: Path) -> asyncio.Server:
         """Serve workers in other processes."""
         return await self.port.listen(path)
+
+    def _open_chronicle(self) -> Chronicler | None:
+        if self.books is None:
+            return None
+        return Chronicler(
+            self.hub,
+            self._settings.data_dir,
+            calls_in_progress=lambda: sum(each.action == "llm_call" for each in self._begun()),
+            queued=lambda: self._writer.health().queued,
+            verified=lambda: self._verdict.ok,
+            count_memory=self._count_memory,
+        )
 
     def _open_books(self) -> Books | None:
         if not self._settings.metrics.enabled:

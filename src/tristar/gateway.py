@@ -22,6 +22,7 @@ from tristar.edge.description import llm_paths
 from tristar.edge.front import Endpoint, Front, Scraper
 from tristar.edge.guards import Guards
 from tristar.edge.health import Dependency
+from tristar.edge.lookout import history
 from tristar.edge.lookout import routes as lookout
 from tristar.edge.lookout.routes import Lookout
 from tristar.edge.memory import mcp, rest
@@ -249,7 +250,7 @@ class Gateway:
         control = control_app(
             __version__,
             [
-                console.router(settings.metrics.path if settings.metrics.enabled else None),
+                console.router(),
                 docs.router(),
                 health.router(self._dependencies, lambda: self.draining, settings.server.notice),
                 models.router(lambda: router.catalog, int(self._clock.time())),
@@ -259,6 +260,7 @@ class Gateway:
                 mcp.router(self._assistant),
                 keys.router(self._keys, ties.ledger),
                 erasure.router(settings.audit.dir, ties.ledger, self._store),
+                history.router(ties.lookout.look, lambda: self.draining, measured=settings.metrics.enabled),
                 lookout.router(
                     ties.lookout, self._store, self._dependencies, self._kind_of, lambda: self.draining
                 ),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # untyped
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 from tests.gateway import Gateway
 
@@ -42,19 +43,40 @@ class Visit:
         visit.page.on("request", visit._see)
         return visit
 
-    def open(self, state: str = "live") -> "Visit":
-        """Open the console and wait until it says that it is in this state."""
-        self.page.goto(f"{self.url}/console")
-        self.wait_for(state)
+    def open(self, page: str = "overview") -> "Visit":
+        """Open a page of the console, `audit/5` say, and wait until it is filled."""
+        self.page.goto(f"{self.url}/console#/{page}")
+        return self.settle()
+
+    def go(self, page: str) -> "Visit":
+        """Go to another page by its link in the navigation, and wait until it is filled."""
+        self.page.locator(f'nav a[href="#/{page}"]').click()
+        expect(self.page.locator(f'nav a[href="#/{page}"]')).to_have_attribute("aria-current", "page")
+        return self.settle()
+
+    def settle(self) -> "Visit":
+        """Wait until nothing of the page is loading any more."""
+        expect(self.page.locator("main h1")).to_be_visible(timeout=15_000)
+        expect(self.page.locator("main .loading, main [aria-busy]")).to_have_count(0, timeout=15_000)
+        if self.page.locator("main[data-page=overview]").count():
+            expect(self.page.locator("main")).not_to_have_attribute("data-state", "loading", timeout=15_000)
         return self
 
     def wait_for(self, state: str) -> None:
-        """Wait until the console says that it is in this state."""
+        """Wait until the overview says that it is in this state."""
         expect(self.page.locator("main")).to_have_attribute("data-state", state, timeout=15_000)
 
     def figure(self, name: str) -> str:
-        """The text of one of the tiles' figures."""
+        """The text of one of the overview's figures."""
         return self.page.locator(f"[data-figure={name}] strong").inner_text()
+
+    def assert_whole(self, name: str) -> None:
+        """Keep a picture; nothing is cut off at the side, and axe finds nothing."""
+        self.shoot(name)
+        width = self.page.viewport_size or {"width": 0}
+        assert self.page.evaluate("document.documentElement.scrollWidth") == width["width"], name
+        found = Axe().run(self.page).response["violations"]
+        assert not found, f"{name}: {[(each['id'], each['nodes'][0]['html'][:200]) for each in found]}"
 
     def shoot(self, name: str) -> Path:
         """Keep a picture of the whole page as build output."""

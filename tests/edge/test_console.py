@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,25 +11,27 @@ import pytest
 from tristar.edge import console
 from tristar.edge.control import control_app
 
-NAMES = sorted(console.load_assets("/metrics"))
+NAMES = sorted(console.load_assets())
+PARTS = {"uPlot.esm.js", "uPlot.min.css", "uPlot.LICENSE.txt"}
+OWN = [name for name in NAMES if name not in PARTS]
 SVG_NAMESPACE = "http://www.w3.org/2000/svg"
 
 
-def client(metrics_path: str | None = "/metrics") -> httpx.AsyncClient:
+def client() -> httpx.AsyncClient:
     """A client of an application that serves the console alone."""
-    app = control_app("0", [console.router(metrics_path)])
+    app = control_app("0", [console.router()])
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
 
-async def get(path: str, metrics_path: str | None = "/metrics", **headers: str) -> httpx.Response:
+async def get(path: str, **headers: str) -> httpx.Response:
     """One answer of it."""
-    async with client(metrics_path) as http:
+    async with client() as http:
         return await http.get(path, headers={name.replace("_", "-"): text for name, text in headers.items()})
 
 
 def text_of(name: str) -> str:
     """A file as it is sent."""
-    return console.load_assets("/metrics")[name].body.decode()
+    return console.load_assets()[name].body.decode()
 
 
 @pytest.mark.parametrize("path", ["/console", *(f"/console/{name}" for name in NAMES)])
@@ -75,19 +78,28 @@ async def test_a_file_that_the_client_has_is_not_sent_again(tags: str) -> None:
 
 async def test_a_file_that_has_changed_is_sent() -> None:
     """The tag follows from the content."""
-    one = await get("/console/config.json", "/metrics")
-    other = await get("/console/config.json", "/inner", If_None_Match=one.headers["etag"])
+    answer = await get("/console/app.js", If_None_Match=console.Asset.of("app.js", b"older").etag)
 
-    assert other.status_code == 200
-    assert other.headers["etag"] != one.headers["etag"]
+    assert answer.status_code == 200
+    assert answer.content == console.load_assets()["app.js"].body
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/inner/metrics", None])
-async def test_the_page_learns_where_the_metrics_are_and_nothing_else(path: str | None) -> None:
-    """These files are open to everyone: the path, or null where metrics are off."""
-    answer = await get("/console/config.json", path)
+async def test_the_page_learns_whether_it_can_draw_and_nothing_else() -> None:
+    """These files are open to everyone."""
+    answer = await get("/console/config.json")
 
-    assert answer.json() == {"metrics_path": path}
+    assert answer.json() == {"charts": True}
+
+
+def test_without_its_parts_the_console_is_whole_but_for_charts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where set-up could not fetch them, the page is told so and asks for nothing that is not there."""
+    monkeypatch.setattr(console, "PARTS", tmp_path / "none")
+    assets = console.load_assets()
+
+    assert json.loads(assets["config.json"].body) == {"charts": False}
+    assert set(NAMES) - set(assets) == PARTS
 
 
 @pytest.mark.parametrize(
@@ -135,7 +147,7 @@ def test_the_page_has_no_inline_script_or_style() -> None:
     assert page.found == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OWN)
 def test_no_file_names_a_foreign_address(name: str) -> None:
     """The namespace of SVG is a name, not an address."""
     text = text_of(name).replace(SVG_NAMESPACE, "")
@@ -162,15 +174,14 @@ def test_every_import_is_a_file_of_the_console(name: str) -> None:
 
 
 def _dictionary(name: str) -> dict[str, str]:
-    body = re.search(rf"const {name} = \{{(.*?)\n\}};", text_of("words.js"), re.DOTALL)
-    assert body is not None
-    pairs = re.findall(r'(\w+): ("(?:[^"\\]|\\.)*")', body[1])
+    pairs = re.findall(r'(\w+): ("(?:[^"\\]|\\.)*")', text_of(name))
+    assert len(pairs) == len(dict(pairs)), "a phrase twice"
     return {key: json.loads(text) for key, text in pairs}
 
 
 def test_both_languages_say_the_same_things() -> None:
     """The same phrases with the same slots, none empty."""
-    english, german = _dictionary("ENGLISH"), _dictionary("GERMAN")
+    english, german = _dictionary("english.js"), _dictionary("german.js")
 
     assert english.keys() == german.keys()
     assert all(english.values())
@@ -191,5 +202,5 @@ def test_every_phrase_of_the_page_is_in_the_dictionary() -> None:
         for phrase in re.findall(r'\bsay\("(\w+)"', text_of(name))
     }
 
-    assert page.phrases | said <= _dictionary("ENGLISH").keys()
+    assert page.phrases | said <= _dictionary("english.js").keys()
     assert len(said) > 20

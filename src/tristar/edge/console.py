@@ -17,8 +17,12 @@ from tristar.edge.access import ErrorEnvelope
 from tristar.errors import NotFound
 
 STATIC: Final = Path(__file__).parent / "static"
+PARTS: Final = STATIC / "parts"
+"""What `scripts/console-parts` fetches: the console does without it, but for charts."""
+
 PAGE: Final = "index.html"
 CONFIGURATION: Final = "config.json"
+CHARTS: Final = "uPlot.esm.js"
 
 CONTENT_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -26,6 +30,7 @@ CONTENT_TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain; charset=utf-8",
 }
 
 # The page loads its own files and talks to its own gateway, and to nobody else. Trusted types
@@ -60,11 +65,17 @@ class Asset:
         return cls(body, CONTENT_TYPES[Path(name).suffix], f'"{digest}"')
 
 
-def load_assets(metrics_path: str | None) -> dict[str, Asset]:
+def load_assets() -> dict[str, Asset]:
     """Every file of the console by name, with the configuration that the page starts from."""
-    files = {path.name: path.read_bytes() for path in sorted(STATIC.iterdir()) if path.is_file()}
-    files[CONFIGURATION] = json.dumps({"metrics_path": metrics_path}).encode()
-    return {name: Asset.of(name, body) for name, body in files.items()}
+    files = {path.name: path.read_bytes() for path in (*STATIC.iterdir(), *_parts()) if path.is_file()}
+    files[CONFIGURATION] = json.dumps({"charts": CHARTS in files}).encode()
+    return {name: Asset.of(name, body) for name, body in sorted(files.items())}
+
+
+def _parts() -> list[Path]:
+    if not PARTS.is_dir():
+        return []
+    return [path for path in PARTS.iterdir() if path.suffix in CONTENT_TYPES]
 
 
 def answer(request: Request, asset: Asset) -> Response:
@@ -76,13 +87,9 @@ def answer(request: Request, asset: Asset) -> Response:
     return Response(asset.body, headers=headers)
 
 
-def router(metrics_path: str | None) -> APIRouter:
-    """The console's routes.
-
-    `metrics_path` is where the page finds the metrics on this very server; None where they are
-    switched off, which the page then says.
-    """
-    assets = load_assets(metrics_path)
+def router() -> APIRouter:
+    """The console's routes."""
+    assets = load_assets()
     routes = APIRouter(prefix="/console", tags=["console"])
 
     @routes.get(

@@ -17,6 +17,7 @@ from tristar.clock import Clock
 from tristar.errors import AuditUnavailable, NoRecord
 from tristar.exchange import Account
 from tristar.host.calls import Calls
+from tristar.host.chronicle import Chronicle
 from tristar.host.folds import Fold, Folds
 from tristar.host.vitals import Vitals
 from tristar.ledger import Notice
@@ -109,6 +110,10 @@ class Hub:
         self._on_breaker: list[Callable[[str], None]] = []
         self.calls = Calls()
         self.vitals = Vitals(clock)
+        self.chronicle: Chronicle | None = None
+        """Where something is measured: how the host fares over time."""
+        self.lost = 0
+        """Records that will never be durable, since the start."""
         self.own_board = BreakerBoard(catalog, clock, self._breaker_changed)
         self.board: Board = self.own_board
         """What decides: this host's own breakers, or those that it shares with others."""
@@ -179,6 +184,8 @@ class Hub:
         if account.action == "llm_call":
             self.calls.take(account)
             self.vitals.take(account)
+        if self.chronicle is not None:
+            self.chronicle.take(account)
 
     def _committed(self, tokens: Sequence[object], error: AuditUnavailable | None) -> None:
         if error is not None:
@@ -197,6 +204,8 @@ class Hub:
         self._set_health("")
         if self.books is not None:
             self.books.audit_committed(len(tokens), now - oldest)
+        if self.chronicle is not None:
+            self.chronicle.committed(len(tokens))
 
     def _durable(self, entry: Entry, now: float) -> None:
         self._pending.pop(entry, None)
@@ -223,6 +232,7 @@ class Hub:
         if not self._gap.count:
             self._gap_since = self.clock.time()
         self._gap.add(entry.account)
+        self.lost += 1
         self._set_health(reason)
         if self.books is not None:
             self.books.audit_lost(1)

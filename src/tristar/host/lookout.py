@@ -8,6 +8,7 @@ import msgspec
 from tristar.audit.record import timestamp
 from tristar.errors import ModelNotFound, Unavailable
 from tristar.host.calls import CallsView
+from tristar.host.chronicler import Chronicler
 from tristar.host.conditions import Turn
 from tristar.host.hub import Hub
 from tristar.host.port import Port
@@ -72,7 +73,9 @@ class HubLookout:
         uses: Uses,
         in_flight: InFlight,
         begun: Callable[[], Sequence[Begun]],
+        chronicler: Chronicler | None,
     ) -> None:
+        self._chronicler = chronicler
         self._hub = hub
         self._port = port
         self._catalog = catalog
@@ -101,9 +104,18 @@ class HubLookout:
             case "turns":
                 turns = self._port.conditions.turns()
                 view = TurnsView(self._started_at, turns, self._swept_at, self._swept_entries)
+            case "15m" | "4h" | "7d":
+                view = await self._measured().history(what)
+            case "pulse":
+                view = await self._measured().pulse(after / 1000)
             case _:
                 raise Unavailable(f"This host does not know what {what[:40]!r} are.")
         return msgspec.json.encode(view)
+
+    def _measured(self) -> Chronicler:
+        if self._chronicler is None:
+            raise Unavailable("Nothing is measured here.")
+        return self._chronicler
 
     def _calls(self, after: int, limit: int) -> CallsView:
         return self._hub.calls.view(after, limit, self._begun())

@@ -34,7 +34,8 @@ class Lookout(Protocol):
     """What can be seen of a host."""
 
     async def look(self, what: str, after: int = 0, limit: int = 0) -> bytes:
-        """One view as JSON: `llms`, `limits` (the first `limit`), `calls` (`limit` behind `after`), `turns`.
+        """One view as JSON: `llms`, `limits` (the first `limit`), `calls` (`limit` behind `after`), `turns`,
+        `15m`, `4h`, `7d` (its history), `pulse` (behind `after`, in milliseconds).
 
         Raises:
             Unavailable: the host cannot be reached, or cannot tell now.

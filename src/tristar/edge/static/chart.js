@@ -1,103 +1,107 @@
-/** One small chart over the last 15 minutes: lines with gaps where nothing was measured. */
+/** One chart over time, drawn by uPlot; without it the page does with figures and the table. */
 
-import { draw } from "./dom.js";
-import { KEPT_MS } from "./history.js";
+import { make } from "./dom.js";
 import { say } from "./words.js";
 
-const [WIDTH, HEIGHT] = [340, 104];
-const [LEFT, RIGHT, TOP, BOTTOM] = [4, 336, 16, 84];
-const GAP_MS = 15_000;
-const STEPS = [1, 2, 5, 10];
+const HEIGHT = 108;
+const FONT = '11px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
+
+/** The library, null where this installation has none. */
+export async function library(there) {
+  if (!there) return null;
+  const sheet = new URL("uPlot.min.css", import.meta.url).href;
+  if (document.querySelector(`link[href="${sheet}"]`) === null) document.head.append(make("link", { rel: "stylesheet", href: sheet }));
+  return (await import("./uPlot.esm.js")).default;
+}
 
 export class Chart {
-  /** `lines`: [{name, style}], the names of the points' fields; `write` turns a value into text; the scale reaches `least` at least. */
-  constructor(lines, write, least, onPoint) {
+  /**
+   * `lines`: [{name, style: "first" | "second"}], the names of columns; `write` turns a value into text; the
+   * scale reaches `least` at least; `onPoint(index)` is told what the pointer is at, null for nothing.
+   */
+  constructor(UPlot, lines, write, least, onPoint) {
+    this.UPlot = UPlot;
     this.lines = lines;
     this.write = write;
     this.least = least;
-    this.points = [];
-    this.end = 0;
-    this.marker = draw("line", { class: "marker", y1: TOP, y2: BOTTOM, visibility: "hidden" });
-    this.scene = draw("g");
-    this.svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", class: "chart" }, this.scene, this.marker);
-    this.svg.addEventListener("pointermove", (event) => onPoint(this.#mark(event)));
-    this.svg.addEventListener("pointerleave", () => onPoint(this.#unmark()));
+    this.onPoint = onPoint;
+    this.element = make("div", { class: "chart", role: "img" });
+    this.plot = null;
+    this.resizing = new ResizeObserver(() => this.plot?.setSize({ width: this.element.clientWidth, height: HEIGHT }));
+    this.resizing.observe(this.element);
   }
 
-  /** Draw these points up to `end` (ms since the epoch). */
-  show(points, end, title) {
-    this.points = points;
-    this.end = end;
-    const values = points.flatMap((point) => this.lines.map(({ name }) => point[name])).filter((value) => value !== null);
-    const top = ceiling(Math.max(...values, this.least));
-    this.scene.replaceChildren(...this.#frame(top, values.length > 0), ...this.lines.flatMap((line) => this.#line(line, top)));
-    this.svg.setAttribute("aria-label", this.#summary(title, values));
+  /** Draw these columns over `spanS` seconds up to `end` (s since the epoch). */
+  show(columns, end, spanS, title) {
+    this.range = [end - spanS, end];
+    const data = [columns.at, ...this.lines.map(({ name }) => columns[name])];
+    this.element.setAttribute("aria-label", this.#summary(title, columns));
+    if (this.UPlot === null || this.element.clientWidth === 0) return;
+    if (this.plot === null) this.plot = new this.UPlot(this.#options(), data, this.element);
+    else this.plot.setData(data);
   }
 
-  #summary(title, values) {
+  /** Draw anew with the colours that hold now. */
+  repaint() {
+    this.plot?.destroy();
+    this.plot = null;
+  }
+
+  /** Let go of the page. */
+  end() {
+    this.resizing.disconnect();
+    this.repaint();
+  }
+
+  #summary(title, columns) {
+    const values = this.lines.flatMap(({ name }) => columns[name]).filter((value) => value !== null);
     if (values.length === 0) return say("chart_empty", { title });
-    const last = this.lines.map(({ name }) => this.write(this.points.at(-1)[name])).join(" / ");
-    const [highest, lowest] = [Math.max(...values), Math.min(...values)].map(this.write);
-    return say("chart", { title, highest, lowest, now: last });
+    const last = this.lines.map(({ name }) => this.write(columns[name].findLast((value) => value !== null) ?? null)).join(" / ");
+    return say("chart", { title, highest: this.write(values.reduce((most, value) => Math.max(most, value))), last });
   }
 
-  #frame(top, measured) {
-    const grid = [TOP, (TOP + BOTTOM) / 2, BOTTOM].map((y) => draw("line", { class: "grid", x1: LEFT, x2: RIGHT, y1: y, y2: y }));
-    const ticks = [15, 10, 5].map((count) => {
-      const x = this.#x(this.end - count * 60_000);
-      return draw("text", { x, y: HEIGHT - 5, "text-anchor": count === 15 ? "start" : "middle" }, say("minutes_ago", { count }));
-    });
-    const now = draw("text", { x: RIGHT, y: HEIGHT - 5, "text-anchor": "end" }, say("now"));
-    const scale = measured ? draw("text", { x: LEFT, y: TOP - 4 }, this.write(top)) : "";
-    return [...grid, ...ticks, now, scale];
+  #options() {
+    const [quiet, edge] = [colour("--quiet"), colour("--edge")];
+    const axis = { stroke: quiet, font: FONT, ticks: { show: false }, grid: { stroke: edge, width: 1 } };
+    return {
+      width: this.element.clientWidth, height: HEIGHT, padding: [8, 4, 0, 0], legend: { show: false },
+      cursor: { y: false, drag: { x: false, y: false }, sync: { key: "overview" }, points: { size: 6 } },
+      scales: { x: { time: true, range: () => this.range }, y: { range: (_, low, high) => [0, Math.max(this.least, high ?? 0) * 1.1] } },
+      axes: [
+        { ...axis, size: 20, gap: 2, space: 64, grid: { show: false }, values: (_, splits) => splits.map((at) => this.#tick(at)) },
+        { ...axis, size: 54, gap: 4, space: 34, values: (_, splits) => splits.map((value) => this.write(value)) },
+      ],
+      series: [{}, ...this.lines.map(({ style }) => this.#series(style))],
+      hooks: { setCursor: [({ cursor }) => this.onPoint(cursor.idx ?? null)] },
+    };
   }
 
-  #line({ name, style }, top) {
-    const runs = [];
-    let before = null;
-    for (const point of this.points) {
-      if (point[name] !== null) {
-        if (before === null || point.at - before > GAP_MS) runs.push([]);
-        runs.at(-1).push([this.#x(point.at), BOTTOM - ((BOTTOM - TOP) * point[name]) / top]);
-      }
-      before = point[name] === null ? null : point.at;
-    }
-    return runs.filter((run) => run.length > 0).flatMap((run) => stroke(run, style));
+  #series(style) {
+    const stroke = colour(`--${style}`);
+    return { stroke, width: 1.5, dash: style === "second" ? [5, 3] : [], fill: style === "first" ? `color-mix(in srgb, ${stroke} 14%, transparent)` : undefined, points: { show: isAlone, size: 4, fill: stroke } };
   }
 
-  #x(at) {
-    return RIGHT - ((RIGHT - LEFT) * (this.end - at)) / KEPT_MS;
-  }
-
-  #mark(event) {
-    const box = this.svg.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * WIDTH;
-    const distance = (point) => Math.abs(this.#x(point.at) - x);
-    const nearest = this.points.reduce((best, point) => (best === null || distance(point) < distance(best) ? point : best), null);
-    if (nearest === null) return this.#unmark();
-    this.marker.setAttribute("x1", this.#x(nearest.at));
-    this.marker.setAttribute("x2", this.#x(nearest.at));
-    this.marker.setAttribute("visibility", "visible");
-    return nearest;
-  }
-
-  #unmark() {
-    this.marker.setAttribute("visibility", "hidden");
-    return null;
+  #tick(at) {
+    const moment = new Date(at * 1000);
+    const days = this.range[1] - this.range[0] > 86_400;
+    const language = document.documentElement.lang;
+    return days ? moment.toLocaleDateString(language, { weekday: "short", day: "numeric" }) : moment.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit", hour12: false });
   }
 }
 
-/** A round number at or above `value`, which is more than 0. */
-export function ceiling(value) {
-  const power = 10 ** Math.floor(Math.log10(value));
-  return power * STEPS.find((step) => step * power >= value * 0.999999);
+/** Points are drawn where a value has no neighbour that a line could lead to. */
+function isAlone(plot, series) {
+  const values = plot.data[series];
+  const lonely = values.map((value, index) => (value !== null && values[index - 1] == null && values[index + 1] == null ? index : null)).filter((index) => index !== null);
+  return lonely.length > 0 && lonely.length === values.filter((value) => value !== null).length;
 }
 
-function stroke(run, style) {
-  const path = run.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
-  if (run.length === 1) return [draw("circle", { class: `dot ${style}`, cx: run[0][0], cy: run[0][1], r: 1.6 })];
-  const line = draw("polyline", { class: `line ${style}`, points: path });
-  if (style !== "first") return [line];
-  const area = `${run[0][0].toFixed(1)},${BOTTOM} ${path} ${run.at(-1)[0].toFixed(1)},${BOTTOM}`;
-  return [draw("polygon", { class: "area", points: area }), line];
+/** What a custom property comes to under the theme in use. */
+function colour(name) {
+  const probe = make("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
 }

@@ -1,81 +1,58 @@
-/** How things stand: the pill in the head, what needs attention, the dependencies, the audit log. */
+/** How things stand: the pill in the head, what needs attention, and the parts that the gateway leans on. */
 
-import { byId, fill, make, setText } from "./dom.js";
-import { ERRORS_ALERT } from "./overview.js";
-import { P95_ALERT_S } from "./llms.js";
-import { duration, number, percent, say } from "./words.js";
+import { make, put, setText } from "./dom.js";
+import { number, percent, say } from "./words.js";
 
-const TONES = { ok: "good", degraded: "warn", down: "bad", draining: "warn", gone: "bad", paused: "" };
+export const ERRORS_ALERT = 0.05; // as the alert HighErrorRate has it
+const TONES = { ok: "good", degraded: "warn", down: "bad", draining: "warn", gone: "bad" };
+const SHAPES = { ok: "●", degraded: "◐", down: "▲" };
 
-/** The pill: `name` is ok, degraded, down, draining, gone, paused or null (not known yet). */
-export function showCondition(name) {
-  const pill = byId("condition");
+/** The pill: `name` is ok, degraded, down, draining, gone, or null where it is not known yet. */
+export function showCondition(pill, name) {
   pill.className = `pill ${TONES[name] ?? ""}`;
   setText(pill.lastElementChild, name === null ? say("loading") : say(`condition_${name}`));
 }
 
 /** What an operator should look at now, worst first: [{tone, text}]. */
-export function concerns({ ready, reading, latest, llms }) {
-  const found = [];
-  const add = (tone, name, slots) => found.push({ tone, text: say(name, slots) });
-  if (ready?.draining) add("warn", "attention_draining");
+export function concerns(ready, now) {
+  const found = [...ofDependencies(ready), ...(now === null ? [] : ofFigures(now))];
+  return found.sort((one, other) => (one.tone === "bad" ? 0 : 1) - (other.tone === "bad" ? 0 : 1));
+}
+
+function* ofDependencies(ready) {
+  if (ready?.draining) yield { tone: "warn", text: say("attention_draining") };
   for (const [name, part] of Object.entries(ready?.dependencies ?? {})) {
     if (part.status === "ok") continue;
     const reason = [part.mode, part.reason].filter(Boolean).join(": ");
-    add(part.status === "down" ? "bad" : "warn", "attention_dependency", { name, state: say(`state_${part.status}`), reason });
+    yield { tone: part.status === "down" ? "bad" : "warn", text: say("attention_dependency", { name, state: say(`state_${part.status}`), reason }) };
   }
-  if (reading?.gauges.auditLost > 0) add("bad", "attention_lost", { count: number(reading.gauges.auditLost) });
-  if (reading?.gauges.auditVerified === 0) add("bad", "attention_verify");
-  if (latest?.errors > ERRORS_ALERT) add("bad", "attention_errors", { share: percent(latest.errors) });
-  for (const [name, state] of Object.entries(reading?.breakers ?? {})) {
-    if (state === 1) add("bad", "attention_breaker_open", { name });
-    if (state === 2) add("warn", "attention_breaker_half", { name });
-  }
-  for (const [pair, { p95 }] of Object.entries(llms ?? {})) {
-    if (p95 > P95_ALERT_S) add("warn", "attention_p95", { name: JSON.parse(pair)[0], time: duration(p95) });
-  }
-  return found.sort((a, b) => (a.tone === "bad" ? 0 : 1) - (b.tone === "bad" ? 0 : 1));
 }
 
-/** The list of them; `sure` says that everything was read, so that an empty list means calm. */
-export function showConcerns(found, sure, language) {
-  fill(byId("attention"), [language, found, sure], () => {
-    if (found.length > 0) return [make("ul", {}, ...found.map(({ tone, text }) => make("li", { class: tone }, text)))];
-    return sure ? [make("p", { class: "good" }, say("calm"))] : [];
-  });
+function* ofFigures({ audit, errors, breakers }) {
+  for (const name of breakers.open) yield { tone: "bad", text: say("attention_breaker_open", { name }) };
+  for (const name of breakers.half_open) yield { tone: "warn", text: say("attention_breaker_half", { name }) };
+  if (audit.lost > 0) yield { tone: "bad", text: say("attention_lost", { count: number(audit.lost) }) };
+  if (audit.verified === false) yield { tone: "bad", text: say("attention_verify") };
+  if (errors > ERRORS_ALERT) yield { tone: "bad", text: say("attention_errors", { share: percent(errors) }) };
 }
 
-/** Readiness of each dependency; the gateway's own words are English. */
-export function showDependencies(ready, language) {
-  fill(byId("dependencies"), [language, ready], () => {
-    const parts = Object.entries(ready?.dependencies ?? {});
-    if (parts.length === 0) return [make("li", { class: "quiet" }, say("dependencies_none"))];
-    return parts.map(([name, part]) => {
-      const why = [part.mode, part.reason].filter(Boolean).join(": ");
-      return make(
-        "li",
-        {},
-        make("strong", {}, name),
-        make("span", { class: `state ${TONES[part.status]}` }, make("span", { class: "dot", "aria-hidden": "true" }), say(`state_${part.status}`)),
-        make("span", { class: "quiet small" }, say(part.required ? "required" : "optional")),
-        why ? make("span", { class: "small why", lang: "en" }, why) : null,
-      );
-    });
-  });
+/** Show them; `known` is whether enough is known to say that there are none. */
+export function showConcerns(box, found, known) {
+  const key = JSON.stringify([found, known, document.documentElement.lang]);
+  if (box.madeFrom === key) return; // a screen reader announces what changes
+  box.madeFrom = key;
+  if (found.length === 0) put(box, known ? make("p", { class: "good" }, say("calm")) : null);
+  else put(box, make("ul", {}, ...found.map(({ tone, text }) => make("li", { class: tone }, text))));
 }
 
-/** The audit log's figures. */
-export function showAudit(reading, rate, language) {
-  const gauges = reading?.gauges ?? {};
-  const verified = gauges.auditVerified ?? null;
-  const facts = [
-    ["audit_records", number(reading?.totals.auditRecords), ""],
-    ["audit_rate", number(rate), ""],
-    ["audit_queue", number(gauges.auditQueue), ""],
-    ["audit_lost", number(gauges.auditLost), gauges.auditLost > 0 ? "bad" : ""],
-    ...(verified === null ? [] : [["audit_verified", say(verified === 1 ? "verified_yes" : "verified_no"), verified === 1 ? "good" : "bad"]]),
-  ];
-  fill(byId("audit"), [language, facts], () =>
-    facts.map(([name, text, tone]) => make("div", { class: tone || null }, make("dt", {}, say(name)), make("dd", { "data-fact": name }, text))),
-  );
+/** One item per part. */
+export function dependencies(ready) {
+  const parts = Object.entries(ready?.dependencies ?? {});
+  if (parts.length === 0) return [make("li", { class: "quiet" }, say("dependencies_none"))];
+  return parts.map(([name, part]) => make(
+    "li", {},
+    make("span", { class: `state ${TONES[part.status] ?? ""}` }, make("span", { "aria-hidden": "true" }, SHAPES[part.status] ?? "–"), say(`state_${part.status}`)),
+    make("span", { class: "strong" }, name), make("span", { class: "quiet small" }, say(part.required ? "required" : "optional")),
+    part.status === "ok" ? null : make("span", { class: "why small" }, [part.mode, part.reason].filter(Boolean).join(": ")),
+  ));
 }

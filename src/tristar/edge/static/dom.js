@@ -5,7 +5,10 @@ const SVG = "http://www.w3.org/2000/svg";
 /** The element with this id. */
 export const byId = (id) => document.getElementById(id);
 
-/** An HTML element with attributes and children (elements or strings; null ones are left out). */
+/**
+ * An HTML element with attributes and children (elements or strings; null ones are left out).
+ * An attribute whose name begins with `on` is a listener: `onclick`.
+ */
 export function make(name, attributes = {}, ...children) {
   return furnish(document.createElement(name), attributes, children);
 }
@@ -25,13 +28,20 @@ export function fill(element, key, build) {
   const made = JSON.stringify(key);
   if (element.madeFrom === made) return;
   element.madeFrom = made;
-  element.replaceChildren(...build().filter((child) => child !== null));
+  put(element, build());
+}
+
+/** Replace the children by one or many; null ones are left out. */
+export function put(element, ...children) {
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
 }
 
 function furnish(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
