@@ -317,7 +317,7 @@ class Host:
             calls_in_progress=lambda: sum(each.action == "llm_call" for each in self._begun()),
             queued=lambda: self._writer.health().queued,
             verified=lambda: self._verdict.ok,
-            count_memory=self._count_memory,
+            count_memory=self._store.live_entries,
         )
 
     def _open_books(self) -> Books | None:
