@@ -216,6 +216,7 @@ class Host:
                 audit=self._audit_readings,
                 dependencies=self._dependencies,
                 llm_in_flight=self._in_flight,
+                tasks=lambda: len(asyncio.all_tasks(self._loop)) + self.port.tasks(),
             )
             self._tasks.append(self._loop.create_task(watch_loop(self.books.event_loop_lag)))
         with contextlib.suppress(Unavailable):

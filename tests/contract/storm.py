@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ import httpx
 from tests.audit.trials.outcome import Outcome
 from tests.gateway import Gateway, document, llm, provider
 from tests.gateway.process import SOURCE
-from tests.gateway.view import look
+from tests.gateway.view import CHAT, EMBEDDINGS, PRESENT, Surface, look
 from tests.upstream import Answer, Cut, Hang, Malformed, ResetBeforeHeaders, Status, Upstream
 
 _STEPS = (
@@ -35,6 +35,9 @@ class Crowd:
     """Clients that ask and sometimes leave, whichever gateway stands at the moment; what they were given."""
 
     gateway: Gateway | None = None
+    models: Sequence[str] = ("main",)
+    surfaces: Sequence[Surface] = (CHAT,)
+    headers: Mapping[str, str] = field(default_factory=dict)
     complete: list[str] = field(default_factory=list)
     left: int = 0
     failed: int = 0
@@ -64,22 +67,26 @@ class Crowd:
     def _ask(self, number: int) -> None:
         dice = random.Random(number)
         while not self._stop.is_set():
-            gateway, stream = self.gateway, dice.random() < 0.5
+            gateway, model = self.gateway, dice.choice(self.models)
+            PRESENT.set(dice.choice(self.surfaces))  # a thread's context is its own
+            stream = PRESENT.get() is not EMBEDDINGS and dice.random() < 0.5
             if gateway is None:
                 time.sleep(0.01)
             elif dice.random() < 0.2:
-                self._leave(gateway, dice.uniform(0.001, 0.05), stream=stream)
+                self._leave(gateway, model, dice.uniform(0.001, 0.05), stream=stream)
             else:
-                view = look(gateway, "main", stream=stream)
+                view = look(gateway, model, stream=stream, headers=self.headers)
                 if view.complete and view.trace_id:
                     self.complete.append(view.trace_id)
                 else:
                     self.failed += 1
 
-    def _leave(self, gateway: Gateway, after_s: float, *, stream: bool) -> None:
-        body = {"model": "main", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+    def _leave(self, gateway: Gateway, model: str, after_s: float, *, stream: bool) -> None:
+        surface = PRESENT.get()
+        body = surface.ask(model, stream)
+        url = gateway.url + surface.path
         try:
-            httpx.post(f"{gateway.url}/v1/chat/completions", json=body, timeout=after_s, trust_env=False)
+            httpx.post(url, json=body, headers=dict(self.headers), timeout=after_s, trust_env=False)
         except httpx.TransportError:
             self.left += 1
 

@@ -27,7 +27,7 @@ def hedged(gateway: StartGateway, upstream: Upstream, swift: Upstream, **keys: f
         toml=document(
             provider("slow", upstream.base_url),
             provider("swift", swift.base_url),
-            llm("main", "slow", fallbacks=["spare"], **({"hedge_after_s": DELAY_S} | keys)),
+            llm("main", "slow", fallbacks=["spare"], max_concurrent=1, **({"hedge_after_s": DELAY_S} | keys)),
             llm("spare", "swift", max_concurrent=1),
         )
     )
@@ -45,6 +45,8 @@ def test_the_next_llm_answers_for_a_slow_one(
         upstream.journal.wait(lambda: upstream.journal.calls[0].cancelled)
         record = running.record_of(view.trace_id)
         again = look(running, "spare", stream=stream)
+        upstream.default = Answer()
+        loser = look(running, "main", stream=stream)
         scrape = running.scrape()
 
         assert view.complete
@@ -55,9 +57,10 @@ def test_the_next_llm_answers_for_a_slow_one(
         assert record.attempts[1]["reason"] == "hedge"
         assert record.details["tokens_output"] == Answer().usage[1]
         assert again.complete, "the winner's place is free again"
+        assert (loser.llm, loser.complete) == ("main", True), "and so is the loser's"
         assert scrape.by("ailinux_llm_fallbacks_total", "from", "to", "reason")["main", "spare", "hedge"] == 1
         assert scrape.by("ailinux_llm_calls_total", "model", "status")["main", "cancelled"] == 1
-        assert len(upstream.journal.calls) == 1
+        assert len(upstream.journal.calls) == 2
         assert_books_balance(running)
 
 
@@ -103,6 +106,7 @@ def test_the_first_llm_may_still_win(
         assert record.statuses == ["success", "cancelled"]
         assert (record.attempts[1]["error_type"], record.attempts[1]["reason"]) == ("hedge_lost", "hedge")
         assert look(running, "spare").complete
+        assert look(running, "main").llm == "main"
         assert_books_balance(running)
 
 

@@ -58,6 +58,7 @@ def watched_books() -> Books:
         breaker_states=lambda: {"fast": 2, "claude": 1},
         llm_in_flight=lambda: {GPT: 2},
         dependencies=lambda: {"redis": 0.5, "database": 1},
+        tasks=lambda: 12,
         audit=lambda: AuditReadings(5, {"syslog": SINK}, {"tsa": ANCHOR}, verify_ok=True),
     )
     return books

@@ -1,7 +1,7 @@
 """The race of a hedged request, and how many requests may be hedged."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -10,13 +10,12 @@ from tristar.clock import ManualClock
 from tristar.errors import DeadlineExceeded, UpstreamFailed, UpstreamUnreachable
 from tristar.providers.dialects import OPENAI
 from tristar.relay.failure import refusal
-from tristar.relay.hedge import BURST, SHARE, Hedges, race
+from tristar.relay.hedge import BURST, SHARE, Hedges, NobodyToAsk, race
 from tristar.routing.catalog import Llm, Provider
 from tristar.routing.load import ENOUGH, Loads
 
 PROVIDER = Provider("p", "openai", "http://x")
 SOON_S = 0.01
-Second = Callable[[], Awaitable[Coroutine[Any, Any, str] | None]]
 
 
 async def told(answer: str) -> str:
@@ -45,16 +44,7 @@ class Slow:
             raise
 
 
-def then(coroutine: Callable[[], Coroutine[Any, Any, str] | None]) -> Second:
-    """What `race` begins second."""
-
-    async def second() -> Coroutine[Any, Any, str] | None:
-        return coroutine()
-
-    return second
-
-
-async def never() -> Coroutine[Any, Any, str] | None:
+async def never() -> str:
     """For a race in which nobody must be asked second."""
     raise AssertionError("asked a second time")
 
@@ -74,7 +64,7 @@ async def test_the_second_wins_and_the_first_is_cancelled() -> None:
     """Before the answer is given back."""
     slow = Slow()
 
-    assert await race(slow.run(), SOON_S, then(lambda: told("second")), pytest.fail) == "second"
+    assert await race(slow.run(), SOON_S, lambda: told("second"), pytest.fail) == "second"
     assert slow.cancelled
 
 
@@ -86,7 +76,7 @@ async def test_the_first_may_still_win() -> None:
         slow.answer.set_result("first")
         return rival.run()
 
-    assert await race(slow.run(), SOON_S, then(begin), pytest.fail) == "first"
+    assert await race(slow.run(), SOON_S, begin, pytest.fail) == "first"
     assert rival.answer.cancelled()
 
 
@@ -94,10 +84,11 @@ async def test_with_nobody_to_ask_the_first_goes_on() -> None:
     """As without hedging."""
     slow = Slow()
 
-    def nobody() -> None:
-        slow.answer.set_result("first")
+    async def nobody() -> str:
+        asyncio.get_running_loop().call_later(SOON_S, slow.answer.set_result, "first")
+        raise NobodyToAsk
 
-    assert await race(slow.run(), SOON_S, then(nobody), pytest.fail) == "first"
+    assert await race(slow.run(), SOON_S, nobody, pytest.fail) == "first"
 
 
 async def test_one_failure_leaves_the_other_running() -> None:
@@ -109,12 +100,12 @@ async def test_one_failure_leaves_the_other_running() -> None:
         await asyncio.sleep(SOON_S)
         return "second"
 
-    assert await race(slow.run(), SOON_S, then(rescue), pytest.fail) == "second"
+    assert await race(slow.run(), SOON_S, rescue, pytest.fail) == "second"
     late = Slow()
     asyncio.get_running_loop().call_later(5 * SOON_S, late.answer.set_result, "first")
-    second = then(lambda: failed(UpstreamUnreachable("gone")))
+    gone = UpstreamUnreachable("gone")
 
-    assert await race(late.run(), SOON_S, second, pytest.fail) == "first"
+    assert await race(late.run(), SOON_S, lambda: failed(gone), pytest.fail) == "first"
 
 
 async def test_two_failures_raise_the_first_llms() -> None:
@@ -126,7 +117,7 @@ async def test_two_failures_raise_the_first_llms() -> None:
         raise UpstreamUnreachable("second")
 
     with pytest.raises(UpstreamFailed, match="first"):
-        await race(slow.run(), SOON_S, then(also), pytest.fail)
+        await race(slow.run(), SOON_S, also, pytest.fail)
 
 
 @pytest.mark.parametrize("error", [DeadlineExceeded("spent"), refusal(OPENAI, 400, [], b"{}")], ids=repr)
@@ -134,7 +125,7 @@ async def test_what_the_client_must_be_told_ends_both(error: Exception) -> None:
     """A request that is wrong is wrong for either."""
     slow = Slow()
     with pytest.raises(type(error)):
-        await race(slow.run(), SOON_S, then(lambda: failed(error)), pytest.fail)
+        await race(slow.run(), SOON_S, lambda: failed(error), pytest.fail)
 
     assert slow.cancelled
 
@@ -142,7 +133,7 @@ async def test_what_the_client_must_be_told_ends_both(error: Exception) -> None:
 async def test_whoever_is_cancelled_cancels_both() -> None:
     """No task outlives its request."""
     slow, rival = Slow(), Slow()
-    racing = asyncio.ensure_future(race(slow.run(), SOON_S, then(rival.run), pytest.fail))
+    racing = asyncio.ensure_future(race(slow.run(), SOON_S, rival.run, pytest.fail))
     await asyncio.sleep(5 * SOON_S)
     racing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -161,7 +152,7 @@ async def test_of_two_answers_at_once_the_later_is_accounted_as_lost() -> None:
         slow.answer.set_result("first")
         return "second"
 
-    assert await race(slow.run(), SOON_S, then(both), lost.append) in {"first", "second"}
+    assert await race(slow.run(), SOON_S, both, lost.append) in {"first", "second"}
     assert len(lost) <= 1
 
 

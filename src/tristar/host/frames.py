@@ -69,10 +69,11 @@ class Order(msgspec.Struct, array_like=True, tag=5):
 
 
 class Flying(msgspec.Struct, array_like=True, tag=6):
-    """The answer to `Fly`: (model, provider, attempts in progress)."""
+    """The answer to `Fly`: (model, provider, attempts in progress), and the tasks of the worker's loop."""
 
     n: int
     attempts: list[tuple[str, str, int]]
+    tasks: int = 0
 
 
 class Reserve(msgspec.Struct, array_like=True, tag=7):

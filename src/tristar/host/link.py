@@ -175,7 +175,8 @@ class Link(asyncio.Protocol):
             case KeysAside(provider, setbacks):
                 self.setbacks[provider] = setbacks
             case Fly(n):
-                self.tell(Flying(n, [(*pair, count) for pair, count in self.in_flight.items()]))
+                flying = [(*pair, count) for pair, count in self.in_flight.items()]
+                self.tell(Flying(n, flying, len(asyncio.all_tasks(self._loop))))
             case Adopt(settings):
                 self.adopt(settings)
             case Permit(n) | Page(n) | Done(n) | Ruling(n) | Told(n):

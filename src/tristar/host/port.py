@@ -171,6 +171,10 @@ class Port:
             total.update(link.in_flight)
         return total
 
+    def tasks(self) -> int:
+        """Tasks of the loops of all workers, as of the same scrape."""
+        return sum(link.tasks for link in list(self.links))
+
     async def catch_up(self) -> None:
         """Take in what workers had sent until now, and learn which attempts are in progress."""
         await self._read_on()
@@ -256,6 +260,7 @@ class WorkerLink(asyncio.Protocol):
         self._lost: list[int] = []
         self._asked: asyncio.Future[None] | None = None
         self.in_flight: dict[tuple[str, str], int] = {}
+        self.tasks = 0
         self.received_bytes = 0
         self.closed = False
         self.pid = 0
@@ -341,7 +346,8 @@ class WorkerLink(asyncio.Protocol):
                 self._take_lease(frame)
             case Scrape():
                 self._port.scrape(self, frame)
-            case Flying(_, attempts):
+            case Flying(_, attempts, tasks):
+                self.tasks = tasks
                 self._note_in_flight(attempts)
             case Order() | Look():
                 self._take_question(frame)

@@ -148,6 +148,7 @@ class Books(Collector):
         breaker_states: Callable[[], Mapping[str, int]] | None = None,
         llm_in_flight: Callable[[], Mapping[Pair, int]] | None = None,
         dependencies: Callable[[], Mapping[str, float]] | None = None,
+        tasks: Callable[[], int] | None = None,
         audit: Callable[[], AuditReadings] | None = None,
     ) -> None:
         """Read these live values on every scrape; what is not given stays as it was.
@@ -162,6 +163,7 @@ class Books(Collector):
             self._attach("ailinux_circuit_breaker_state", breaker_states, self._breakers.show)
             self._attach("ailinux_llm_in_flight", llm_in_flight, self._llms.show_in_flight)
             self._attach("ailinux_dependency_up", dependencies, self._internals.dependencies.show_each)
+            self._attach("ailinux_event_loop_tasks", tasks, self._internals.tasks.show)
             self._attach("ailinux_audit_queue_records", audit, self._audits.show)
 
     def render(self, accept: str | None) -> tuple[bytes, str]:

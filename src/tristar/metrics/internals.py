@@ -19,6 +19,9 @@ class Internals:
         self.loop_lag = Histogram(
             "ailinux_event_loop_lag_seconds", "How late a timer of an event loop fired.", LAG_BOUNDS_S
         )
+        self.tasks = Gauge(
+            "ailinux_event_loop_tasks", "Tasks of the event loops of all processes of the host."
+        )
         self.scrapes = Histogram(
             "ailinux_metrics_scrape_seconds", "Time to render a scrape.", SCRAPE_BOUNDS_S
         )
@@ -47,7 +50,8 @@ class Internals:
     def families(self) -> tuple[Family, ...]:
         """Every metric of this subject; what other families move while they are frozen comes last."""
         return (
-            *(self.dependencies, self.loop_lag, self.scrapes, self.build, self.reloaded, self.clock),
+            *(self.dependencies, self.loop_lag, self.tasks, self.scrapes),
+            *(self.build, self.reloaded, self.clock),
             *(self.overflows, self._reader_failures),
         )
 

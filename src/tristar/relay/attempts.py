@@ -5,9 +5,9 @@ ones. The route is walked in order; what follows a failure is `failure.verdict`'
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ from tristar.providers.neutral import Completion, Usage
 from tristar.providers.surface import BYTES_PER_TOKEN, Call, StreamWriter
 from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.failure import Verdict, refusal, timed_out, verdict
-from tristar.relay.hedge import Hedges, race
+from tristar.relay.hedge import Hedges, NobodyToAsk, race
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
 from tristar.relay.rotation import Rotation
 from tristar.relay.speech import dialect_for
@@ -276,29 +276,35 @@ class Relay:
         if delay_s is None:
             return await self._try_llm(llm, permit, errand, once, reason)
         branches = {llm.llm_id: errand.branch()}
+        branches[llm.llm_id].share, errand.share = errand.share, UNLIMITED
 
-        async def second() -> "Coroutine[Any, Any, T] | None":
-            if not self._hedges.allowed or _has_begun(errand):
-                return None
-            found = await self._rival(route[route.index(llm) + 1 :], errand)
+        async def second() -> T:
+            # All in one task: what is cancelled before it began has drawn on nothing.
+            later = route[route.index(llm) + 1 :]
+            found = None
+            if self._hedges.allowed and not _has_begun(errand):
+                found = await self._rival(later, errand)
             if found is None:
-                return None
+                raise NobodyToAsk
             other, other_permit, branch = found
             branches[other.llm_id] = branch
             branches[llm.llm_id].rival = branch.rival = True
             errand.asked.add(other.llm_id)
             self._hedges.spend()
-            return self._try_llm(other, other_permit, branch, once, "hedge")
+            return await self._try_llm(other, other_permit, branch, once, "hedge")
 
         def lost(answer: T) -> None:
             branch = branches[answer.llm.llm_id]
             if isinstance(answer, LiveStream):
                 self.cancel(answer, branch)
-            branch.share.settle()
 
-        first = self._try_llm(llm, permit, branches[llm.llm_id], once, reason)
-        answer = await race(first, delay_s, second, lost)
-        errand.share = branches[answer.llm.llm_id].share
+        try:
+            first = self._try_llm(llm, permit, branches[llm.llm_id], once, reason)
+            answer = await race(first, delay_s, second, lost)
+            errand.share = branches.pop(answer.llm.llm_id).share
+        finally:
+            for branch in branches.values():
+                branch.share.settle()
         return answer
 
     async def _rival(self, later: Sequence[Llm], errand: Errand) -> tuple[Llm, int, Errand] | None:

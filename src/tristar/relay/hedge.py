@@ -5,7 +5,7 @@ time cuts the tail for a few per cent of requests more.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from tristar.errors import UpstreamFailed
@@ -19,6 +19,10 @@ SHARE = 0.05
 BURST = 5.0
 
 T = TypeVar("T")
+
+
+class NobodyToAsk(Exception):
+    """There is no second llm for this request: the first goes on alone."""
 
 
 class Hedges:
@@ -54,12 +58,12 @@ class Hedges:
 async def race(
     first: Coroutine[Any, Any, T],
     delay_s: float,
-    second: Callable[[], Awaitable[Coroutine[Any, Any, T] | None]],
+    second: Callable[[], Coroutine[Any, Any, T]],
     lost: Callable[[T], None],
 ) -> T:
     """What the first to succeed returns, `second` being begun if `first` takes longer than `delay_s`.
 
-    `second` gives None where there is nobody to ask. Who has not succeeded is cancelled and has ended when
+    `second` raises `NobodyToAsk` where there is nobody. Who has not succeeded is cancelled and has ended when
     this returns; should both have succeeded, `lost` takes what the later one gave. A failure that would be
     told to the client ends both.
 
@@ -71,9 +75,7 @@ async def race(
     try:
         await asyncio.wait(tasks, timeout=delay_s)
         if not tasks[0].done():
-            again = await second()
-            if again is not None:
-                tasks.append(asyncio.ensure_future(again))
+            tasks.append(asyncio.ensure_future(second()))
         winner = await _winner(tasks)
     except BaseException:
         await _end(tasks, lost)
@@ -92,6 +94,8 @@ async def _winner(tasks: list[asyncio.Task[T]]) -> asyncio.Task[T]:
             if error is None:
                 return task
             waiting.discard(task)
+            if isinstance(error, NobodyToAsk):
+                continue
             if not isinstance(error, UpstreamFailed) or verdict(error) is Verdict.FINAL:
                 raise error
         if not waiting:

@@ -203,6 +203,12 @@ INTERNALS: Final = Row(
             line=0.25,
         ),
         Panel(
+            "Event loop tasks",
+            "Of all processes of a host. They follow the requests in progress; without any they do not grow.",
+            "short",
+            (Query(f"max by (instance) (ailinux_event_loop_tasks{{{HERE}}})", "{{instance}}"),),
+        ),
+        Panel(
             "Scrape, P99",
             "Time to render the metrics.",
             "s",
