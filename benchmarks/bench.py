@@ -27,6 +27,8 @@ from benchmarks.machine import facts, free_port, memory_mb, pinned, stop
 from benchmarks.nginx import Served
 from benchmarks.plan import FULL, GATEWAY_CORE, LOAD_CORE, QUICK, STREAM_CLIENTS, Plan, median
 
+from tristar.auth.actor import NO_LIMITS
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results.json"
 ANSWER_BYTES = 900
@@ -113,7 +115,7 @@ def _measure_sse(folder: Path, plan: Plan) -> dict[str, Any]:
 
 
 def _measure_more(folder: Path, plan: Plan) -> dict[str, Any]:
-    """Two workers and a fixed rate, each beside the row it is to be compared with."""
+    """Two workers, no limits, a fixed rate, each beside the row it is to be compared with."""
     rows: dict[str, Any] = {}
     both, alone = f"{GATEWAY_CORE},{LOAD_CORE}", str(GATEWAY_CORE)
     with nginx.static(folder / "more", _answer(), LOAD_CORE) as upstream:
@@ -126,6 +128,8 @@ def _measure_more(folder: Path, plan: Plan) -> dict[str, Any]:
                 memory = memory_mb(served.pid)
                 row |= {"resident_mb": memory.largest_resident, "proportional_mb": memory.proportional}
                 rows[f"relaxed, {workers} workers on both cores"] = row | {"ready_s": served.ready_s}
+        with gateway(folder / "free", upstream.port, "relaxed", cores=alone, limits=NO_LIMITS) as served:
+            rows["relaxed, a key without limits"] = median(served, folder, 64, plan)
         for mode in ("relaxed", "strict"):
             with gateway(folder / f"open-{mode}", upstream.port, mode, cores=alone) as served:
                 rows[f"{mode}, 500 req/s open loop"] = _open_loop(served, plan)

@@ -17,6 +17,8 @@ from benchmarks import keyring
 from benchmarks.machine import pinned, stop
 from benchmarks.nginx import Served
 
+from tristar.auth.actor import Limits
+
 ROOT = Path(__file__).parent.parent
 
 CONFIG = """\
@@ -45,10 +47,11 @@ def gateway(
     workers: int = 1,
     llms: int = 1,
     keys: int = 1,
+    limits: Limits = keyring.PLENTY,
 ) -> Iterator[Gateway]:
     """A gateway with so many llms and keys on this upstream, held to these cores (`taskset`'s list)."""
     folder.mkdir(parents=True)
-    secret = keyring.cut(folder / "data", keys)
+    secret = keyring.cut(folder / "data", keys, limits)
     spares = "".join(SPARE.format(number=number) for number in range(llms - 1))
     (folder / "tristar.toml").write_text(CONFIG.format(port=upstream) + spares)
     command = [sys.executable, "-m", "tristar", "serve", "--port", "0", "--workers", str(workers)]

@@ -18,15 +18,15 @@ PLENTY = Limits(requests_per_minute=1_000_000_000, tokens_per_minute=1_000_000_0
 _BATCH = 10_000
 
 
-def cut(data_dir: Path, amount: int) -> str:
+def cut(data_dir: Path, amount: int, limits: Limits = PLENTY) -> str:
     """Make so many keys in a new database under `data_dir`; the secret of one of them."""
-    return asyncio.run(_cut(data_dir, amount))
+    return asyncio.run(_cut(data_dir, amount, limits))
 
 
-async def _cut(data_dir: Path, amount: int) -> str:
+async def _cut(data_dir: Path, amount: int, limits: Limits) -> str:
     database = open_engine(None, data_dir)
     await database.start()
-    made = await Keys(database, SystemClock()).make(NewKey("bench", ("chat",), limits=PLENTY), "bench")
+    made = await Keys(database, SystemClock()).make(NewKey("bench", ("chat",), limits=limits), "bench")
     for first in range(1, amount, _BATCH):
         await _copy(database, made.stored.id, range(first, min(first + _BATCH, amount)))
     await database.close()
