@@ -1,7 +1,6 @@
 """What grows: llms, keys, open streams, scrapes."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -157,11 +156,6 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 def _affordable(streams: int) -> int:
     """As many as the descriptors of one process allow: two for each stream."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * streams + SPARE_DESCRIPTORS
-    if hard < wanted and os.geteuid() == 0:
-        hard = wanted
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (max(soft, min(hard, wanted)), hard)
-    )  # the gateway inherits it
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the gateway inherits it
     return min(streams, (hard - SPARE_DESCRIPTORS) // 2)
