@@ -24,6 +24,7 @@ from tristar.storage.schema import key_revision, keys
 
 PREFIX = "tsk_"
 _KEY_ID = re.compile("key_[0-9a-f]{16}")
+_AT_A_TIME = 1_000
 _KEPT_REVOKED_US = 30 * 86_400 * 1_000_000
 """How long a gate that starts still tells a revoked key from an unknown one."""
 
@@ -42,7 +43,7 @@ class NewKey:
     llm_limits: Mapping[str, Limits] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredKey:
     """A key without the key: `hint` is its last four characters. Times are in Unix seconds."""
 
@@ -361,8 +362,16 @@ def _changes(connection: Connection, after: int | None, cutoff_us: int) -> Chang
         wanted = or_(keys.c.revoked_at.is_(None), keys.c.revoked_at > cutoff_us)
     else:
         wanted = keys.c.revision > after
-    rows = connection.execute(select(keys).where(wanted, keys.c.revision <= revision)).all()
-    return Changes(revision, [_stored(row) for row in rows])
+    query = select(keys).where(wanted, keys.c.revision <= revision).execution_options(yield_per=_AT_A_TIME)
+    # What many keys have in common is held once: a start may read a hundred thousand of them.
+    common: dict[object, Any] = {}
+    return Changes(revision, [_sharing(_stored(row), common) for row in connection.execute(query)])
+
+
+def _sharing(key: StoredKey, common: dict[object, Any]) -> StoredKey:
+    """The key with those of its parts that are in `common` already; the others join them."""
+    alike = {name: getattr(key, name) for name in ("limits", "scopes", "llms", "projects", "created_by")}
+    return replace(key, **{name: common.setdefault(part, part) for name, part in alike.items()})
 
 
 def _mark(connection: Connection, rows: Iterable[Mapping[str, object]]) -> None:

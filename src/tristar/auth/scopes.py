@@ -1,6 +1,7 @@
 """What a key may be allowed to do."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final, Literal, get_args
 
 from tristar.errors import BadRequest
@@ -15,7 +16,12 @@ _IMPLIED_BY_ADMIN: Final = ALL_SCOPES - {"audit:admin"}
 
 def expand(granted: Iterable[Scope]) -> frozenset[Scope]:
     """`granted` and what it implies: `admin` stands for every scope but `audit:admin`."""
-    scopes = frozenset(granted)
+    return _expanded(frozenset(granted))
+
+
+@cache
+def _expanded(scopes: frozenset[Scope]) -> frozenset[Scope]:
+    """One set for all keys of these scopes, of which there are few."""
     return scopes | _IMPLIED_BY_ADMIN if "admin" in scopes else scopes
 
 
