@@ -27,6 +27,7 @@ class Server:
         self.path = f"{folder}/redis.sock"
         self.url = f"unix://{self.path}"
         self._options = options
+        self._paused = False
         self._process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -45,12 +46,16 @@ class Server:
         return Redis(unix_socket_path=self.path)
 
     def pause(self) -> None:
-        """Hang: the sockets stay open, nothing answers."""
+        """Hang: the sockets stay open, nothing answers. Again: nothing."""
+        if self._paused:
+            return  # that it stops is told once
+        self._paused = True
         self._process.send_signal(signal.SIGSTOP)
         os.waitpid(self._process.pid, os.WUNTRACED)
 
     def resume(self) -> None:
         """Go on."""
+        self._paused = False
         self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
@@ -60,6 +65,7 @@ class Server:
 
     def stop(self) -> None:
         """End it, whatever state it is in."""
+        self._paused = False
         self._process.kill()
         self._process.wait()
 
