@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from sqlalchemy import select, text
@@ -49,7 +49,7 @@ async def test_the_secret_is_in_no_repr_and_not_in_the_database(keys: Keys, data
     made = await keys.make(NEW, "x")
     row = await database.read(lambda connection: connection.execute(text("SELECT * FROM keys")).one())
 
-    assert made.secret[4:] not in f"{made!r} {row!r} {vars(made.stored)!r}"
+    assert made.secret[4:] not in f"{made!r} {row!r} {asdict(made.stored)!r}"
     assert made.stored.hint == made.secret[-4:]
 
 
