@@ -12,7 +12,7 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 slow = $(filter $(SLOW),$(SUITES))
 fast = $(filter-out $(SLOW),$(SUITES))
 
-.PHONY: help run demo test check lint docs lock check-published bench bench-quick bench-report soak clean
+.PHONY: help run demo test check lint docs site lock check-published bench bench-quick bench-report soak clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -37,12 +37,18 @@ lint: ## format, lint, types, import contracts, generated files
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/generate.py --check
+	@scripts/site
 
 check: lint test ## everything that must hold before a change is accepted
 
 docs: ## write the generated files
 	@scripts/venv dev
 	@$(BIN)/python scripts/generate.py
+
+site: ## the documents as a site, in build/site
+	@scripts/venv dev
+	@scripts/site
+	@echo "build/site/index.html"
 
 lock: ## write requirements/*.lock from pyproject.toml (ARGS=--upgrade takes the newest)
 	@scripts/venv dev

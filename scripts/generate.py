@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import manifests
+import reference
+import stores_table
 
 from tristar.metrics import rules
 from tristar.metrics.dashboard import build
@@ -23,11 +25,13 @@ def generated() -> Mapping[str, str]:
     """Every generated file: its path in the repository, and what it should hold."""
     return {
         "docs/providers.md": providers.render(),
+        "docs/scaling.md": stores_table.page(),
         "docs/settings.md": render(),
         "docs/surfaces-matrix.md": matrix.render(),
         "grafana/tristar-dashboard.json": build(),
         "prometheus/recording.yml": rules.build(rules.Objectives()),
         **manifests.files(),
+        **reference.files(),
     }
 
 
@@ -46,6 +50,7 @@ def main(arguments: list[str]) -> int:
             )
             print("\n".join(diff))
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(wanted, encoding="utf-8")
             print(f"wrote {name}")
     if stale:
