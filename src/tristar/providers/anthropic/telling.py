@@ -73,6 +73,8 @@ class EventWriter:
             return self._open == piece.within
         if piece.closes is not None:
             return self._open == piece.closes
+        if piece.finish is not None:
+            return self._begun and self._open is None
         return self._begun or not piece.is_output
 
     def write(self, piece: Piece) -> bytes:
