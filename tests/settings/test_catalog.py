@@ -380,3 +380,21 @@ def test_an_embedding_llm_without_numpy_is_refused_with_what_to_install(
     (tmp_path / "tristar.toml").write_text('[memory]\nembedding_llm = "echo"\n')
     with pytest.raises(SettingsInvalid, match=r"needs NumPy.*tristar\[vector\]"):
         load({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "auth", "base_url"),
+    [
+        ("openai", "bearer", "https://api.openai.com/v1"),
+        ("anthropic", "x-api-key", "https://api.anthropic.com/v1"),
+        ("gemini", "x-goog-api-key", "https://generativelanguage.googleapis.com/v1beta"),
+    ],
+)
+def test_a_provider_of_any_name_starts_from_its_dialects_own(
+    tmp_path: Path, dialect: str, auth: str, base_url: str
+) -> None:
+    """Where a key goes, and the address, while the table names neither."""
+    toml = f'[providers.mine]\ndialect = "{dialect}"\n[llms.a]\nprovider = "mine"\n'
+    provider = catalog_of(tmp_path, toml).llms["a"].provider
+
+    assert (provider.auth, provider.base_url) == (auth, base_url)

@@ -62,6 +62,9 @@ def _read_providers(
             values.setdefault("auth", known.auth)
             if "base_url" not in values:
                 values["base_url"] = _known_address(known, at, variables, faults)
+        usual = known_provider(values.get("dialect", "openai"))  # each dialect is named for whose it is
+        if usual is not None:
+            values = {"auth": usual.auth, "base_url": usual.base_url, **values}
         if values.get("responses") and values.get("dialect", "openai") != "openai":
             problem = f"is for the dialect openai, not {values['dialect']}"
             faults.add(key_path(*at, "responses"), "true", problem, "Remove it: responses are translated.")

@@ -318,7 +318,7 @@ PROVIDER: Final[Sequence[Row]] = (
         "base_url",
         texts.BASE_URL,
         "the address before `/chat/completions`; `{model}` stands for the model, a query goes to the end",
-        default_text="that of the known provider of that name, else OpenAI's",
+        default_text="that of the known provider of that name, else of the dialect's own",
     ),
     Row(
         "api_key_env",
@@ -334,7 +334,7 @@ PROVIDER: Final[Sequence[Row]] = (
         "auth",
         choice(*AUTH_HEADERS),
         "how the key travels: in `Authorization`, in a header of that name, or as `key` in the query",
-        default_text='that of the known provider of that name, else `"bearer"`',
+        default_text="that of the known provider of that name, else of the dialect's own",
     ),
     Row(
         "responses",
