@@ -77,7 +77,7 @@ class Frame:
         return self._shown("incomplete" if reason else "completed", output, reason, usage)
 
     def _shown(self, status: str, output: list[Json], reason: str | None, usage: Usage | None) -> Json:
-        return {
+        told: Json = {
             "id": self.response_id,
             "object": "response",
             "created_at": self.created_at,
@@ -86,6 +86,6 @@ class Frame:
             "incomplete_details": {"reason": reason} if reason else None,
             "model": self.model,
             "output": output,
-            "usage": None if usage is None else write_usage(usage),
             **self.asked,
         }
+        return told if usage is None else told | {"usage": write_usage(usage)}
