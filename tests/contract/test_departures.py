@@ -10,7 +10,7 @@ import pytest
 from tests.gateway import assert_books_balance, document, llm, provider
 from tests.gateway.fixtures import StartGateway
 from tests.gateway.house import House, Lane
-from tests.gateway.view import look, request_bytes
+from tests.gateway.view import CHAT, MESSAGES, Surface, look, request_bytes
 from tests.upstream import Answer, Call, Gate, Hang, Stall, Status, Step, Upstream, Wire
 
 MB = 1024 * 1024
@@ -146,16 +146,20 @@ def test_a_finished_answer_is_no_cancellation(house: House, lane: Lane) -> None:
     assert cancelled(house) == before
 
 
-def test_a_slow_client_slows_the_upstream(gateway: StartGateway, upstream: Upstream) -> None:
+@pytest.mark.parametrize("surface", [CHAT, MESSAGES], ids=lambda surface: surface.path)
+def test_a_slow_client_slows_the_upstream(
+    gateway: StartGateway, upstream: Upstream, surface: Surface
+) -> None:
     """While it does not read, the upstream is held back and memory stays bounded; then all arrives."""
     upstream.default = Answer(words=("x" * 10_000,) * 4_000, wire=Wire(send_buffer_bytes=65_536))
     running = gateway(toml=document(provider("p", upstream.base_url), llm("fast", "p")))
     resident_before = running.resident_bytes()
-    body = {"model": "fast", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    streamed = True
+    body = surface.ask("fast", streamed)
     transport = httpx.HTTPTransport(socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)])
     with (
         httpx.Client(transport=transport, timeout=30) as http,
-        http.stream("POST", f"{running.url}/v1/chat/completions", json=body) as answer,
+        http.stream("POST", running.url + surface.path, json=body) as answer,
     ):
         held_at = _steady(lambda: upstream.journal.calls[0].bytes_sent)
         grown = running.resident_bytes() - resident_before
