@@ -31,9 +31,10 @@ from tristar.gateway import Gateway, Ties, Unwell
 from tristar.host.chronicler import Chronicler
 from tristar.host.conditions import Conditions, Status
 from tristar.host.credentials import LinkCredentials
+from tristar.host.entry import HostLedger
 from tristar.host.hub import Hub
-from tristar.host.link import Link, LinkBreakers, LinkLedger, LinkLimiter, LinkLookout, LinkScraper
-from tristar.host.local import LocalLedger
+from tristar.host.link import Link, LinkBreakers, LinkLimiter, LinkLookout, LinkScraper, LinkWay
+from tristar.host.local import HubWay
 from tristar.host.lookout import HubLookout
 from tristar.host.orders import HubOrders, LinkOrders
 from tristar.host.orphans import recover, slots_path
@@ -289,7 +290,7 @@ class Host:
         slots = open_slots(self._settings)
         self._slots = slots
         strict = self._settings.audit.mode == "strict"
-        ledger = LocalLedger(self.hub, slots, self._loop, self._clock, strict=strict)
+        ledger = HostLedger(HubWay(self.hub), self.hub.scribe, slots, self._loop, self._clock, strict=strict)
         self._own_slots = SlotReader(slots.path)
         return Ties(
             ledger=ledger,
@@ -456,7 +457,7 @@ def recorded_in(directory: Path) -> Callable[[set[str], float], set[str]]:
 
 async def join_hub(
     path: Path, settings: Settings, clock: Clock, lost: Callable[[], None]
-) -> tuple[Link, SlotTable, LinkLedger, LinkScraper | None]:
+) -> tuple[Link, SlotTable, HostLedger, LinkScraper | None]:
     """Join the hub that listens at `path`: the link, and what records, counts and is scraped through it.
 
     Raises:
@@ -472,7 +473,9 @@ async def join_hub(
     slots = open_slots(settings)
     link.hello(os.getpid(), slots)
     strict = settings.audit.mode == "strict"
-    ledger = LinkLedger(link, open_scribe(settings, clock), slots, loop, clock, strict=strict)
+    ledger = HostLedger(
+        LinkWay(link, strict=strict), open_scribe(settings, clock), slots, loop, clock, strict=strict
+    )
     scraper = LinkScraper(link, settings.metrics.path) if settings.metrics.enabled else None
     return link, slots, ledger, scraper
 

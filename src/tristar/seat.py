@@ -33,8 +33,9 @@ from tristar.clock import Clock
 from tristar.edge.front import Scraper
 from tristar.errors import Unavailable
 from tristar.host.conditions import Conditions
+from tristar.host.entry import HostLedger
 from tristar.host.hub import Hub
-from tristar.host.local import LocalLedger
+from tristar.host.local import HubWay
 from tristar.host.orphans import recover
 from tristar.host.port import Port
 from tristar.host.scrape import HubScraper
@@ -181,7 +182,7 @@ class Seat:
         if books is not None:
             _watch(books, hub, writer, lambda: slots.active() + port.active(), strict=strict)
             stack.push_async_callback(_end, asyncio.create_task(watch_loop(books.event_loop_lag)))
-        return Place(LocalLedger(hub, slots, loop, self._clock, strict=strict), scraper)
+        return Place(HostLedger(HubWay(hub), hub.scribe, slots, loop, self._clock, strict=strict), scraper)
 
     def _open_writer(self, hub: Hub) -> AuditWriter:
         directory = self._settings.audit.dir

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from tristar.audit.record import Scribe
+from tristar.audit.draft import Draft
 from tristar.clock import Clock
 from tristar.errors import NoRecord, Unavailable
-from tristar.exchange import Exchange, Outcome
+from tristar.exchange import Account
 from tristar.host.conditions import Condition, Status
 from tristar.host.frames import (
     Abandon,
@@ -40,7 +40,6 @@ from tristar.host.frames import (
     from_hub,
     pack,
 )
-from tristar.host.local import event_draft, no_record, prepared
 from tristar.host.slots import SlotTable
 from tristar.ledger import Notice
 from tristar.limits.allowance import Amount, Subject
@@ -196,88 +195,39 @@ class Link(asyncio.Protocol):
             settled(durable)
 
 
-class LinkLedger:
-    """See `Ledger`; over the link."""
+class LinkWay:
+    """See `entry.Way`; over the link."""
 
-    def __init__(
-        self,
-        link: Link,
-        scribe: Scribe,
-        slots: SlotTable,
-        loop: asyncio.AbstractEventLoop,
-        clock: Clock,
-        *,
-        strict: bool,
-    ) -> None:
+    def __init__(self, link: Link, *, strict: bool) -> None:
         self._link = link
-        self._scribe = scribe
-        self._slots = slots
-        self._loop = loop
-        self._clock = clock
         self._strict = strict
 
+    @property
+    def reason(self) -> str:
+        """See `Way.reason`."""
+        return self._link.unwell
+
+    @property
+    def lost(self) -> bool:
+        """See `Way.lost`."""
+        return self._link.closed
+
     def check(self) -> None:
-        """See `Ledger.check`."""
+        """See `Way.check`."""
         if self._link.unwell and (self._strict or self._link.closed):
             raise NoRecord(
                 f"The audit log cannot take this request's record: {self._link.unwell}", retry_after_s=1
             )
 
-    def begin(self, exchange: Exchange) -> None:
-        """See `Ledger.begin`."""
-        exchange.slot = self._slots.take(exchange)
-
     def notice(self, notice: Notice) -> None:
-        """See `Ledger.notice`."""
+        """See `Way.notice`."""
         self._link.tell(notice)
 
-    async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
-        """See `Ledger.close`."""
-        if self._scribe.awaits(exchange.end_user):
-            await prepared(self._scribe, exchange)
-        exchange.close(status, outcome, self._clock.monotonic())
-        draft = self._scribe.from_exchange(exchange) if exchange.audited else None
-        slot = exchange.slot
-        if slot >= 0:
-            self._slots.retire(slot)
-        frame = Close(0, slot, draft, exchange.account())
-        if draft is None or not self._strict:
-            self._link.settle(frame, lambda _: self._clear(slot))
-            return
-        if not await self._fate(frame, slot):
-            raise no_record(self._link.unwell)
-
-    async def record(
-        self,
-        action: str,
-        resource: str,
-        details: Mapping[str, object],
-        exchange: Exchange | None = None,
-        level: str = "INFO",
+    def enter(
+        self, draft: Draft | None, account: Account | None, slot: int, settled: Callable[[bool], None]
     ) -> None:
-        """See `Ledger.record`."""
-        draft = event_draft(self._scribe, action, resource, details, exchange=exchange, level=level)
-        frame = Close(0, -1, draft, None)
-        if not self._strict:
-            self._link.settle(frame, lambda _: None)
-        elif not await self._fate(frame, -1):
-            raise no_record(self._link.unwell)
-
-    async def _fate(self, frame: Close, slot: int) -> bool:
-        fate: asyncio.Future[bool] = self._loop.create_future()
-
-        def settled(durable: bool) -> None:
-            self._clear(slot)
-            if not fate.done():
-                fate.set_result(durable)
-
-        self._link.settle(frame, settled)
-        return await fate
-
-    def _clear(self, slot: int) -> None:
-        # Without a hub nobody has taken the record: the slot stays, so that it is found later.
-        if slot >= 0 and not self._link.closed:
-            self._slots.clear(slot)
+        """See `Way.enter`."""
+        self._link.settle(Close(0, slot, draft, account), settled)
 
 
 class LinkBreakers:

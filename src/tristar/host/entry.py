@@ -1,0 +1,159 @@
+"""The ledger of a serving process, whatever the way to its hub is."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from tristar.audit.draft import Draft
+from tristar.audit.record import Scribe
+from tristar.clock import Clock
+from tristar.errors import NoRecord
+from tristar.exchange import Account, Exchange, Outcome
+from tristar.host.slots import SlotTable
+from tristar.ledger import Notice
+
+
+class Way(Protocol):
+    """How records and accounts reach the hub: in this process, or over a link. Event-loop thread only."""
+
+    @property
+    def reason(self) -> str:
+        """Why no record can be made durable now; empty when it can."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Whether there is no hub any more: nobody takes what is entered."""
+        ...
+
+    def check(self) -> None:
+        """See `Ledger.check`."""
+        ...
+
+    def notice(self, notice: Notice) -> None:
+        """See `Ledger.notice`."""
+        ...
+
+    def enter(
+        self, draft: Draft | None, account: Account | None, slot: int, settled: Callable[[bool], None]
+    ) -> None:
+        """Hand in what to record and what to count; `settled(durable)` is called when its fate is known."""
+        ...
+
+
+class HostLedger:
+    """See `Ledger`; over one of the ways to the hub."""
+
+    def __init__(
+        self,
+        way: Way,
+        scribe: Scribe,
+        slots: SlotTable,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        *,
+        strict: bool,
+    ) -> None:
+        self._way = way
+        self._scribe = scribe
+        self._slots = slots
+        self._loop = loop
+        self._clock = clock
+        self._strict = strict
+
+    def check(self) -> None:
+        """See `Ledger.check`."""
+        self._way.check()
+
+    def begin(self, exchange: Exchange) -> None:
+        """See `Ledger.begin`."""
+        exchange.slot = self._slots.take(exchange)
+
+    def notice(self, notice: Notice) -> None:
+        """See `Ledger.notice`."""
+        self._way.notice(notice)
+
+    async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
+        """See `Ledger.close`."""
+        if self._scribe.awaits(exchange.end_user):
+            await prepared(self._scribe, exchange)
+        exchange.close(status, outcome, self._clock.monotonic())
+        draft = self._scribe.from_exchange(exchange) if exchange.audited else None
+        slot = exchange.slot
+        if slot >= 0:
+            self._slots.retire(slot)
+        if draft is None or not self._strict:
+            self._way.enter(draft, exchange.account(), slot, lambda _: self._clear(slot))
+            return
+        await self._durable(draft, exchange.account(), slot)
+
+    async def record(
+        self,
+        action: str,
+        resource: str,
+        details: Mapping[str, object],
+        exchange: Exchange | None = None,
+        level: str = "INFO",
+    ) -> None:
+        """See `Ledger.record`."""
+        draft = event_draft(self._scribe, action, resource, details, exchange=exchange, level=level)
+        if self._strict:
+            await self._durable(draft, None, -1)
+        else:
+            self._way.enter(draft, None, -1, lambda _: None)
+
+    async def _durable(self, draft: Draft, account: Account | None, slot: int) -> None:
+        """Hand it in and wait for its fate. Raises `NoRecord` if it is lost."""
+        fate: asyncio.Future[bool] = self._loop.create_future()
+
+        def settled(durable: bool) -> None:
+            self._clear(slot)
+            if not fate.done():
+                fate.set_result(durable)
+
+        self._way.enter(draft, account, slot, settled)
+        if not await fate:
+            raise no_record(self._way.reason)
+
+    def _clear(self, slot: int) -> None:
+        # Without a hub nobody has taken the record: the slot stays, so that it is found later.
+        if slot >= 0 and not self._way.lost:
+            self._slots.clear(slot)
+
+
+def no_record(reason: str) -> NoRecord:
+    """The refusal that a client sees when its record is not durable."""
+    return NoRecord(f"The audit log could not take this request's record: {reason}", retry_after_s=1.0)
+
+
+async def prepared(scribe: Scribe, exchange: Exchange) -> None:
+    """Make the key of whom the request is for off the event loop, before its record needs it."""
+    with contextlib.suppress(OSError):  # the record says then that it leaves the person out
+        await asyncio.to_thread(scribe.prepare, str(exchange.end_user))
+
+
+def event_draft(
+    scribe: Scribe,
+    action: str,
+    resource: str,
+    details: Mapping[str, object],
+    *,
+    exchange: Exchange | None,
+    level: str,
+) -> Draft:
+    """The record of something beside a request, under the request's own ids if there is one."""
+    if exchange is None:
+        return scribe.event(action, resource, level, details)
+    # What can be erased stands once, in the request's own record of the same trace.
+    erasable = scribe.keyring is not None and exchange.end_user is not None
+    return scribe.event(
+        action,
+        resource,
+        level,
+        details,
+        user_id=exchange.actor,
+        session_id=None if erasable else exchange.session_id,
+        trace_id=exchange.trace_id,
+        ip_address=None if erasable else exchange.ip_address,
+    )
