@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 
 # Tests that start real servers come last, so that a slip shows in seconds. tests/published needs DATA: see below.
-SLOW := tests/contract/ tests/gateway/ tests/faults/ tests/prometheus/ tests/guide/ tests/browser/
+SLOW := tests/deploy/ tests/replicas/ tests/contract/ tests/gateway/ tests/faults/ tests/prometheus/ tests/guide/ tests/browser/
 SUITES := $(filter-out tests/published/ tests/__pycache__/,$(sort $(wildcard tests/*/ tests/test_*.py)))
 # Tests wait more than they work, so that one more than there are cores is not too many.
 JOBS ?= $(shell expr $$(nproc) + 1)

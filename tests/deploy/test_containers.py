@@ -45,19 +45,19 @@ def stages() -> list[list[tuple[str, str]]]:
     return found
 
 
-def test_the_image_is_made_in_two_stages_of_one_pinned_base() -> None:
-    """What builds is not in what runs; the base has a version and a name that cannot mean another one."""
+def test_what_builds_the_image_is_not_in_it() -> None:
+    """Stages of their own for console and packages; bases have versions that cannot mean another one."""
     pins = [rest for name, rest in instructions() if name == "ARG"]
 
-    assert [stage[0][1].split()[0] for stage in stages()] == ["${PYTHON_IMAGE}"] * 2
-    assert pins == ["PYTHON_IMAGE=python:3.13-slim-bookworm"]
-    assert not any("pip" in rest for name, rest in stages()[1] if name == "RUN")
+    assert [stage[0][1].split()[0] for stage in stages()] == ["${NODE_IMAGE}", *["${PYTHON_IMAGE}"] * 2]
+    assert pins == ["PYTHON_IMAGE=python:3.13-slim-bookworm", "NODE_IMAGE=node:22-bookworm-slim"]
+    assert not any("pip" in rest or "npm" in rest for name, rest in stages()[-1] if name == "RUN")
 
 
 def test_the_image_runs_as_a_numbered_user_without_rights() -> None:
     """A number, so that Kubernetes can see that it is not root; nothing after it is root again."""
-    names = [name for name, _ in stages()[1]]
-    users = [rest for name, rest in stages()[1] if name == "USER"]
+    names = [name for name, _ in stages()[-1]]
+    users = [rest for name, rest in stages()[-1] if name == "USER"]
 
     assert users == ["10001:10001"]
     assert "RUN" not in names[names.index("USER") :]
@@ -96,8 +96,8 @@ def test_all_that_is_copied_is_there_and_let_through() -> None:
 
 def test_the_image_says_where_its_two_directories_are() -> None:
     """The variables name what the volumes hold; every other place is read-only."""
-    (environment,) = [rest for name, rest in stages()[1] if name == "ENV"]
-    (volumes,) = [json.loads(rest) for name, rest in stages()[1] if name == "VOLUME"]
+    (environment,) = [rest for name, rest in stages()[-1] if name == "ENV"]
+    (volumes,) = [json.loads(rest) for name, rest in stages()[-1] if name == "VOLUME"]
     known = {row.name for row in VARIABLES}
     named = dict(pair.split("=", 1) for pair in environment.split())
 

@@ -24,7 +24,10 @@ BOUND_S = 120
 
 def copied(folder: Path) -> Path:
     """The repository's files in a folder of their own, all touched anew."""
-    for path in repository_files():
+    parts = (
+        ROOT / "src/tristar/edge/static/parts"
+    ).iterdir()  # not in git: scripts/console-parts fetches them
+    for path in (*repository_files(), *parts):
         place = folder / path.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)

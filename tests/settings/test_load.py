@@ -280,3 +280,18 @@ def test_retention_below_its_floor_is_a_fault(tmp_path: Path) -> None:
         load(floor, tmp_path)
 
     assert load(floor | {"AUDIT_RETENTION_DAYS": "183"}, tmp_path).audit.retention_days == 183
+
+
+def test_a_directory_that_cannot_be_entered_is_a_fault_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's home, say: both files that are looked for there are named."""
+
+    def closed(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", closed)
+    monkeypatch.setattr(Path, "open", closed)
+    faults = faults_of({}, tmp_path)
+
+    assert {Path(key).name for key in faults} == {".env", "tristar.toml"}

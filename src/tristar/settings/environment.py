@@ -10,7 +10,7 @@ from dotenv.parser import parse_stream
 from tristar.providers.registry import PROVIDER_VARIABLES
 from tristar.settings.faults import Faults, nearest
 from tristar.settings.kinds import Rejected
-from tristar.settings.source import read_text
+from tristar.settings.source import is_there, read_text
 from tristar.settings.table import VARIABLES
 
 Values = dict[type, dict[str, Any]]
@@ -47,7 +47,7 @@ def read_variables(variables: Mapping[str, str], faults: Faults) -> Values:
 
 
 def _read_dotenv(path: Path, faults: Faults) -> dict[str, str]:
-    if not path.exists():
+    if not is_there(path):
         return {}
     text = read_text(path, faults)
     found: dict[str, str] = {}

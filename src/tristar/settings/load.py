@@ -17,7 +17,7 @@ from tristar.settings.faults import Faults, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
 from tristar.settings.model import Audit, Auth, Dependencies, Logs, Memory, Metrics, Server, Settings, Slo
 from tristar.settings.outlets import read_anchors, read_sinks
-from tristar.settings.source import read_document
+from tristar.settings.source import is_there, read_document
 from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, MEMORY, SERVER, SLO
 from tristar.traces.opening import check_tracing
 
@@ -71,7 +71,7 @@ def _config_path(directory: Path, config: Path | None, values: Values) -> Path |
     if named is not None:
         return directory / named
     standard = directory / CONFIG_NAME
-    return standard if standard.exists() else None
+    return standard if is_there(standard) else None
 
 
 def _read_document_tables(document: Mapping[str, Any], values: Values, faults: Faults) -> None:

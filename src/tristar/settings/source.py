@@ -12,6 +12,17 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 _PLACE = re.compile(r"(?P<what>.*) \(at (?P<where>line \d+, column \d+|end of document)\)", re.DOTALL)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is something at `path`, or nobody can say that there is not: reading it will tell."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def read_text(path: Path, faults: Faults) -> str | None:
     """The text of `path`, or None after noting why there is none."""
     try:
