@@ -295,7 +295,6 @@ class Corridor:
         except UpstreamFailed as failure:
             if held is not None:
                 held.clear()
-                (errand.exchange.answer_calls or []).clear()
             else:
                 _note_answer(stream, errand)
             return failure
@@ -371,9 +370,14 @@ def _able(route: Sequence[Llm], call: Call) -> Sequence[Llm]:
 
 
 def _note_answer(stream: LiveStream, errand: Errand) -> None:
-    """The text of the answer so far, once for each llm that gave a part of it; tool calls are apart."""
+    """The text of the answer so far, once for each llm that gave a part of it; tool calls are apart.
+
+    Only text is carried on by another llm: calls are all of the last one.
+    """
     text = errand.sent + "".join(stream.texts)[stream.skipped_chars :]
     errand.exchange.answer = text.encode(errors="replace")
+    if stream.calls is not None:
+        errand.exchange.answer_calls = stream.calls
 
 
 def with_limits(headers: Headers, key: Share, llm: Share) -> Headers:

@@ -13,7 +13,7 @@ from tests.faults.verdicts import BOTH_WAYS
 from tests.gateway import Gateway, assert_books_balance, document, llm, provider
 from tests.gateway.house import watched
 from tests.gateway.view import CHAT, MESSAGES, PRESENT, Surface, View, look
-from tests.upstream import Answer, Call, Cut, Status, ToolCall, Upstream
+from tests.upstream import Answer, Call, Cut, Malformed, Status, ToolCall, Upstream
 
 ADMIN_KEY = "the-admin-key-of-these-tests"
 HI: MessageParam = {"role": "user", "content": "hi"}
@@ -63,6 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             llm("claude-second", "a", **rescued),
             llm("claude-restarts", "a", fallbacks=["claude-again"], retries=0),
             llm("claude-again", "a"),
+            llm("claude-whole", "a", fallbacks=["claude-again"], stream_guarantee="whole", retries=0),
             llm("scarce", "o", requests_per_minute=1),
             llm("kept", "a", prompts="full"),
             llm("kept-gpt", "o", prompts="full"),
@@ -185,6 +186,67 @@ def test_a_restart_stays_one_message(place: Place, after: int) -> None:
     view = place.look("claude-restarts", stream=True)
 
     assert_one_message(view)
+
+
+def test_white_space_at_the_end_of_a_prefill_is_left_to_the_llm(place: Place) -> None:
+    """Anthropic refuses it there: the answer has to begin with it, and it is not sent twice."""
+    words = ("Three ", "stars ", "guide ", "one ship.")
+    place.upstream.on("gpt-first", Answer(words=words, fault=Cut(after=3)))
+    place.upstream.on("claude-second", Answer(words=(" guide", " one ship.")))
+    view = place.look("gpt-first", CHAT, stream=True)
+
+    assert place.last("claude-second").json["messages"][-1]["content"] == "Three stars"
+    assert (view.text, view.done) == ("Three stars guide one ship.", True)
+
+
+OVERLOADED = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded just now"}}'
+
+
+@pytest.mark.parametrize("surface", [MESSAGES, CHAT], ids=["messages", "chat"])
+def test_an_error_event_before_the_first_token_is_tried_again(place: Place, surface: Surface) -> None:
+    """Anthropic fails inside a stream, too."""
+    place.upstream.on("claude", Answer(fault=Malformed(at=1, data=OVERLOADED)), Answer())
+    view = place.look("claude", surface, stream=True)
+
+    assert view.complete
+    assert view.text == Answer().text
+    assert place.gateway.record_of(view.trace_id).statuses == ["error", "success"]
+
+
+@pytest.mark.parametrize("surface", [MESSAGES, CHAT], ids=["messages", "chat"])
+def test_an_error_event_amid_a_stream_ends_it(place: Place, surface: Surface) -> None:
+    """With the provider's reason in the surface's own format, and no terminator."""
+    place.upstream.on("claude", Answer(fault=Malformed(at=4, data=OVERLOADED), gap_s=0.05))
+    view = place.look("claude", surface, stream=True)
+    place.upstream.on("claude", Answer())
+
+    assert view.text
+    assert view.error is not None
+    assert "Overloaded just now" in view.error["message"]
+    assert not view.done
+
+
+def test_an_answer_held_back_is_one_message(place: Place) -> None:
+    """`stream_guarantee = "whole"`: nothing of the stream that broke is seen."""
+    place.upstream.on("claude-whole", Answer(words=("Four", " moons"), fault=Cut(after=4)))
+    view = place.look("claude-whole", stream=True)
+
+    assert_one_message(view)
+    assert view.model == "claude-again"
+
+
+@BOTH_WAYS
+def test_tokens_that_nobody_counted_are_estimates_everywhere(place: Place, *, stream: bool) -> None:
+    """A message must have a usage: the client is told what is in the books."""
+    place.upstream.on("gpt", Answer(report_usage=False))
+    view = place.look("gpt", stream=stream)
+    place.upstream.on("gpt", Answer())
+    details = place.gateway.record_of(view.trace_id).details
+
+    assert details["tokens_source"] == "estimated"
+    assert view.usage is not None
+    assert view.usage["input_tokens"] == details["tokens_input"] > 0
+    assert view.usage["output_tokens"] == details["tokens_output"] > 0
 
 
 def test_an_llm_that_cannot_be_told_is_passed_over(place: Place) -> None:

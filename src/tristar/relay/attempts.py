@@ -76,7 +76,7 @@ class Errand(msgspec.Struct):
     begun: StreamWriter | None = None
     """What wrote the client's stream so far, where one has begun."""
     prefill: str = ""
-    """`sent`, while an llm is asked to carry it on rather than to begin anew."""
+    """`sent` without white space at its end, while an llm is asked to carry it on, not to begin anew."""
     rival: bool = False
     """Whether another llm is asked at the same time: this one is not tried again, and may be cancelled."""
     asked: set[str] = msgspec.field(default_factory=set)
@@ -188,7 +188,8 @@ class Relay:
         sent = errand.sent
         later = route[route.index(broken.llm) + 1 :]
         for llm in later:
-            for prefill in (sent, "") if llm.prefill and sent else ("",):
+            # Some take no white space at the end of a prefill: the llm has to begin with it.
+            for prefill in dict.fromkeys((sent.rstrip(), "")) if llm.prefill else ("",):
                 errand.prefill = prefill
                 permit = await self._permit(llm)
                 if permit is None or await self._draw(llm, permit, errand) is not None:
@@ -436,9 +437,9 @@ class Relay:
             writer=errand.begun.branch() if errand.begun is not None else errand.call.writer(),
             passes=errand.call.passes(dialect),
             limit=limit,
-            skip="" if errand.prefill else errand.sent,
+            skip=errand.sent[len(errand.prefill) :],
             before=usage_of(*errand.exchange.attempts[:-1]),
-            calls=errand.exchange.answer_calls,
+            calls=None if errand.exchange.answer_calls is None else [],
         )
         try:
             await stream.open(started)
