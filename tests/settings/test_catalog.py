@@ -243,6 +243,11 @@ def test_a_provider_in_the_file_ends_echo(tmp_path: Path) -> None:
         ("[providers.q]\nbase_url = 'http://h/v1?access_token=b'\n", "providers.q.base_url", "query"),
         ("[providers.q]\nbase_url = 'http://h/v1#b'\n", "providers.q.base_url", "fragment"),
         ("[providers.q]\nbase_url = 'http://h/{deployment}'\n", "providers.q.base_url", "{model}"),
+        (
+            "[providers.gemini]\nbase_url = 'https://g.example/v1beta/openai'\n",
+            "providers.gemini.base_url",
+            "OpenAI-compatible",
+        ),
         ("[providers.q]\ndialect = 'gemini'\nresponses = true\n", "providers.q.responses", "dialect openai"),
         ("[providers.q]\nauth = 'basic'\n", "providers.q.auth", "x-api-key"),
         ("[providers.q]\napi_key_env = []\n", "providers.q.api_key_env", "list"),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from tristar.providers.registry import DEFAULT_BASE_URL, KNOWN, KnownProvider, known_provider
 from tristar.routing.catalog import ApiKey, BreakerPolicy, Catalog, Llm, Pool, Provider
@@ -65,11 +66,21 @@ def _read_providers(
         usual = known_provider(values.get("dialect", "openai"))  # each dialect is named for whose it is
         if usual is not None:
             values = {"auth": usual.auth, "base_url": usual.base_url, **values}
+        _check_address(values, at, faults)
         if values.get("responses") and values.get("dialect", "openai") != "openai":
             problem = f"is for the dialect openai, not {values['dialect']}"
             faults.add(key_path(*at, "responses"), "true", problem, "Remove it: responses are translated.")
         providers[name] = Provider(name=name, **{"dialect": "openai", "base_url": DEFAULT_BASE_URL, **values})
     return providers
+
+
+def _check_address(values: Mapping[str, Any], at: tuple[str, str], faults: Faults) -> None:
+    """Google has two addresses, and each speaks its own dialect."""
+    compatible = urlsplit(values.get("base_url", "")).path.endswith("/openai")
+    if compatible and values.get("dialect") == "gemini":
+        problem = "is Google's OpenAI-compatible address, and the dialect is gemini"
+        fix = 'Set dialect = "openai" and auth = "bearer", or leave base_url out.'
+        faults.add(key_path(*at, "base_url"), "", problem, fix)
 
 
 def _known_address(

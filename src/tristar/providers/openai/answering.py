@@ -5,6 +5,7 @@ import msgspec
 from tristar.providers.dialect import Vectors
 from tristar.providers.fields import NULL, encode
 from tristar.providers.neutral import Answer, Completion, Json, Part, Text, Thinking, ToolUse, Usage
+from tristar.providers.openai.content import Content, text_of, thoughts_of
 from tristar.providers.openai.usage import Counts, read_usage, write_usage
 
 
@@ -34,7 +35,7 @@ class _Call(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    content: str | None = None
+    content: Content = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -88,11 +89,12 @@ def read_answer(body: bytes) -> Answer:
         raise msgspec.ValidationError("a single choice was expected")
     message = answer.choices[0].message
     parts: list[Part] = []
-    thoughts = message.reasoning_content or message.reasoning
+    thoughts = message.reasoning_content or message.reasoning or thoughts_of(message.content)
+    said = text_of(message.content)
     if thoughts:
         parts.append(Thinking(thoughts))
-    if message.content:
-        parts.append(Text(message.content))
+    if said:
+        parts.append(Text(said))
     parts += [
         ToolUse(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
     ]

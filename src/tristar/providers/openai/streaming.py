@@ -8,6 +8,7 @@ import msgspec
 from tristar.providers.fields import NULL, UNREADABLE, encode
 from tristar.providers.neutral import CallPiece, Json, Piece, Usage
 from tristar.providers.openai.answering import extra_of
+from tristar.providers.openai.content import Content, text_of, thoughts_of
 from tristar.providers.openai.usage import Counts, read_usage, write_usage
 
 DONE = b"data: [DONE]\n\n"
@@ -17,7 +18,7 @@ _EMPTY = frozenset({b"null", b"[]"})
 class _Delta(msgspec.Struct):
     """What one chunk adds. A field that is absent or null adds nothing."""
 
-    content: str | None = None
+    content: Content = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -94,7 +95,7 @@ class ChunkReader:
         delta = choice.delta
         if delta is None:
             return
-        if delta.content:
+        if isinstance(delta.content, str) and delta.content:
             piece.is_output = True
             piece.text = delta.content
         else:
@@ -103,7 +104,10 @@ class ChunkReader:
 
 def _read_rest(delta: _Delta, piece: Piece) -> None:
     """What a chunk without text may hold."""
-    thinking = delta.reasoning_content or delta.reasoning
+    if delta.content:
+        piece.text = text_of(delta.content)
+        piece.is_output = True
+    thinking = delta.reasoning_content or delta.reasoning or thoughts_of(delta.content)
     if thinking:
         piece.is_output, piece.thinking = True, thinking
     if delta.refusal:
