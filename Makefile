@@ -12,7 +12,8 @@ JOBS ?= $(shell expr $$(nproc) + 1)
 slow = $(filter $(SLOW),$(SUITES))
 fast = $(filter-out $(SLOW),$(SUITES))
 
-.PHONY: help run demo test check lint docs site lock check-published bench bench-quick bench-report soak clean
+.PHONY: help run demo test check lint docs site lock check-published bench bench-quick bench-report soak audit-deps sbom \
+	clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -36,6 +37,7 @@ lint: ## format, lint, types, import contracts, generated files
 	@$(BIN)/ruff format --check --quiet || { echo "run: $(BIN)/ruff format"; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src app 2> >(grep -v "nosec encountered" >&2)
 	@$(BIN)/python scripts/generate.py --check
 	@scripts/site
 
@@ -77,6 +79,14 @@ soak: ## load for an hour, then memory and books; ARGS="audit" runs the long var
 	@scripts/venv dev
 	@scripts/apt-needs
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+audit-deps: ## ask for known faults of the locked dependencies (needs the network)
+	@scripts/venv dev
+	@scripts/supply audit
+
+sbom: ## write what is in the locked dependencies to build/sbom.json (CycloneDX)
+	@scripts/venv dev
+	@scripts/supply sbom
 
 clean: ## remove the environment and caches; data/ and logs/ stay
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

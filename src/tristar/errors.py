@@ -14,6 +14,7 @@
         |-- BadRequest             400
         |   |-- BodyTooLarge       413
         |   |-- HeadTooLarge       431
+        |   |-- NotJson            415
         |   |-- CannotCarry        400, the model's provider has no words for a field
         |   `-- RequestTooSlow     408
         |-- Unauthenticated        401
@@ -139,6 +140,12 @@ class CannotCarry(BadRequest):
     """
 
     code = "unsupported_by_provider"
+
+
+class NotJson(BadRequest):
+    """The body is of another media type than the route takes; nothing was read of it."""
+
+    status, code = 415, "unsupported_media_type"
 
 
 class RequestTooSlow(BadRequest):

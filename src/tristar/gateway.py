@@ -266,6 +266,7 @@ class Gateway:
                 ),
             ],
             llm_paths(CHAT_PATHS, EMBEDDINGS_PATH, MESSAGES_PATH, COUNT_PATH, RESPONSES_PATH),
+            settings.metrics.path if settings.metrics.enabled else None,
         )
         return Front(
             gate=self._gate,

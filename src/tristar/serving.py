@@ -61,7 +61,7 @@ def _live(
 
 def serve_worker() -> int:
     """A worker's whole life; settings and known keys come from the supervisor through standard input."""
-    settings, descriptor, handed = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent process
+    settings, descriptor, handed = pickle.load(sys.stdin.buffer)  # nosec B301 # noqa: S301 - written by our own parent process
     configure(settings.logs)
     with socket.socket(fileno=descriptor) as listener:
         return _live(settings, listener, handed=handed)

@@ -87,7 +87,7 @@ def test_the_expressions_find_what_they_are_for() -> None:
     assert samples.keys() == FOREIGN.keys()
 
 
-@pytest.mark.parametrize("name", ["run.lock", "dev.lock", "tools.lock", "node.lock"])
+@pytest.mark.parametrize("name", ["run.lock", "dev.lock", "tools.lock", "node.lock", "supply.lock"])
 def test_every_locked_package_carries_its_hashes(name: str) -> None:
     """What is installed is what was locked, to the bit, wherever it is fetched from."""
     blocks = re.split(r"^(?=[a-z0-9])", (REQUIREMENTS / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -103,6 +103,7 @@ def test_the_locks_hold_every_dependency_that_is_declared() -> None:
     assert RUN_TIME | named(GROUPS["build"]) <= pins("run.lock").keys()
     assert named(GROUPS["dev"]) <= pins("dev.lock").keys()
     assert named(GROUPS["tools"]) <= pins("tools.lock").keys()
+    assert named(GROUPS["supply"]) <= pins("supply.lock").keys()
 
 
 def test_what_is_tested_is_what_runs() -> None:

@@ -92,7 +92,7 @@ def _statement(
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     order = "DESC" if question.newest_first else "ASC"
     return (
-        f"SELECT {', '.join(COLUMNS)} FROM audit{where} ORDER BY seq {order} LIMIT {question.limit}",  # noqa: S608 - values are parameters
+        f"SELECT {', '.join(COLUMNS)} FROM audit{where} ORDER BY seq {order} LIMIT {question.limit}",  # nosec B608 # noqa: S608 - values are parameters
         values,
     )
 

@@ -39,7 +39,7 @@ def serve(
 def own_address(settings: Settings) -> str:
     """Where the gateway of this configuration listens, as seen from this machine."""
     host = settings.server.host
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison, nothing binds
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # nosec B104 # noqa: S104 - a comparison, nothing binds
     return (
         f"http://[{host}]:{settings.server.port}" if ":" in host else f"http://{host}:{settings.server.port}"
     )

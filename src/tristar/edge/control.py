@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from tristar.edge.description import completed
 from tristar.edge.envelope import body_of, headers_of
 from tristar.errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from tristar.exchange import Exchange
@@ -18,7 +19,10 @@ _log = structlog.get_logger("tristar.edge")
 
 
 def control_app(
-    version: str, routers: Iterable[APIRouter], in_front: Mapping[str, Any] | None = None
+    version: str,
+    routers: Iterable[APIRouter],
+    in_front: Mapping[str, Any] | None = None,
+    metrics_path: str | None = None,
 ) -> FastAPI:
     """The FastAPI application behind the front; `in_front` describes what the front serves itself."""
     app = FastAPI(
@@ -37,7 +41,10 @@ def control_app(
     own = app.openapi
 
     def complete() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
         document = own()
+        completed(document, metrics_path)
         document["paths"] = {**(in_front or {}), **document["paths"]}
         return document
 

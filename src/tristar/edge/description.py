@@ -5,7 +5,23 @@ from typing import Any, Final
 
 Item = dict[str, Any]
 
-_ENVELOPE: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}}
+_OWN_ENVELOPE: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorEnvelope"}}}
+_ENVELOPE: Final = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["error"],
+            "properties": {
+                "error": {
+                    "type": "object",
+                    "description": "Ours has type, code and param; a provider's own comes as it is.",
+                    "required": ["message"],
+                    "properties": {"message": {"type": "string"}},
+                }
+            },
+        }
+    }
+}
 _ANTHROPIC_ENVELOPE: Final = {
     "application/json": {
         "schema": {
@@ -63,6 +79,48 @@ def llm_paths(
         messages: {"post": _messages()},
         responses: {"post": _responses()},
         count: {"post": _count()},
+    }
+
+
+_EVERYWHERE: Final = {
+    "400": "The request is malformed, or a field is out of its range.",
+    "401": "No API key, or not a good one.",
+    "403": "The key lacks the scope.",
+    "429": "Too many requests without a good key came from this address; see `Retry-After`.",
+    "503": "The key store or the audit log cannot be reached; see `Retry-After`.",
+}
+_OPEN: Final = ("/health", "/console")
+
+
+def completed(document: Item, metrics_path: str | None) -> None:
+    """Make FastAPI's part of the document true: what the front refuses is there, its own 422 never comes."""
+    for path, item in document["paths"].items():
+        statuses = ("400",) if path.startswith(_OPEN) else tuple(_EVERYWHERE)
+        for operation in item.values():
+            answers = operation["responses"]
+            answers.pop("422", None)
+            for status in statuses:
+                told = {"description": _EVERYWHERE[status], "content": _OWN_ENVELOPE}
+                answers.setdefault(status, told)
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    if metrics_path is not None:
+        document["paths"][metrics_path] = {"get": _metrics()}
+
+
+def _metrics() -> Item:
+    kinds = ("text/plain", "application/openmetrics-text")
+    page = {kind: {"schema": {"type": "string"}} for kind in kinds}
+    refusals = {
+        status: {"description": _EVERYWHERE[status], "content": _OWN_ENVELOPE}
+        for status in ("401", "403", "429", "503")
+    }
+    return {
+        "tags": ["metrics"],
+        "operationId": "metrics",
+        "summary": "Prometheus' page; without a key from this machine alone.",
+        "responses": {"200": {"description": "Every metric.", "content": page}, **refusals},
     }
 
 

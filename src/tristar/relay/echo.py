@@ -103,7 +103,14 @@ class Echo:
 
 
 def _refused(message: str) -> EchoResponse:
-    told = {"error": {"message": message, "type": "invalid_request_error"}}
+    told = {
+        "error": {
+            "message": message,
+            "type": "invalid_request_error",
+            "code": "invalid_request",
+            "param": None,
+        }
+    }
     return EchoResponse(400, b"application/json", [_encoder.encode(told)])
 
 

@@ -111,7 +111,7 @@ def server_url(text: str, port: int) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         raise Rejected("must be an address only: no user, query or fragment")
     host = parts.hostname or ""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # nosec B104 # noqa: S104 - read, not bound
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}:{parts.port or default_port}{parts.path.rstrip('/').removesuffix('/v1')}/v1"
 

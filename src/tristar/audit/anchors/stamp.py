@@ -171,7 +171,7 @@ class _Token:
         if value is None:
             raise StampInvalid("it does not say who signed it")
         first = Element.parse(value).items().take(SEQUENCE).items().take(SEQUENCE).items()
-        algorithm: hashes.HashAlgorithm = hashes.SHA256() if v2 else hashes.SHA1()  # noqa: S303 - names, proves nothing
+        algorithm: hashes.HashAlgorithm = hashes.SHA256() if v2 else hashes.SHA1()  # nosec B303 # noqa: S303 - names, proves nothing
         chosen = first.maybe(SEQUENCE) if v2 else None
         if chosen is not None:
             algorithm = _HASHES.get(chosen.items().take(OID).raw, hashes.SHA256)()

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from tristar.auth.actor import Actor
 from tristar.edge.access import ACTOR, EXCHANGE, exchange, refusals
 from tristar.edge.memory.tools import Tool, Toolbox
-from tristar.errors import BadRequest, Forbidden, GatewayError, Unavailable
+from tristar.errors import BadRequest, Forbidden, GatewayError, NotJson, Unavailable
 from tristar.exchange import Exchange
 
 NAME: Final = "tristar-memory"
@@ -151,6 +151,25 @@ class _HandedOn(Response):
         await self._handler(scope, receive, send)
 
 
+_TEXTS = {
+    400: "The message is malformed.",
+    406: "`Accept` must name application/json.",
+    415: "`Content-Type` must be application/json.",
+}
+
+
+def _protocol(text: str) -> dict[str, Any]:
+    """A refusal, by the gateway or by the protocol (JSON-RPC 2.0, section 5.1)."""
+    error = {
+        "type": "object",
+        "required": ["code", "message"],
+        "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
+    }
+    told = {"type": "object", "required": ["jsonrpc", "error"], "properties": {"error": error}}
+    schema = {"anyOf": [{"$ref": "#/components/schemas/ErrorEnvelope"}, told]}
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
 def router(assistant: Assistant) -> APIRouter:
     """The one route. The front has authenticated the caller before it is reached."""
     routes = APIRouter(tags=["memory"])
@@ -159,9 +178,8 @@ def router(assistant: Assistant) -> APIRouter:
         "/mcp",
         responses={
             202: {"description": "A notification was taken."},
-            406: {"description": "`Accept` must name application/json."},
-            415: {"description": "`Content-Type` must be application/json."},
             **refusals(404),
+            **{status: _protocol(text) for status, text in _TEXTS.items()},
         },
         openapi_extra={
             "requestBody": {
@@ -173,6 +191,8 @@ def router(assistant: Assistant) -> APIRouter:
     async def mcp(request: Request, story: Story) -> Message:
         """The shared memory as an MCP server: stateless streamable HTTP, answers in JSON."""
         _check_origin(request.headers.get("origin"))
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise NotJson("Content-Type must be application/json.")
         story.details = {**(story.details or {}), "protocol": "mcp"}
         return _HandedOn(await assistant.handler())  # type: ignore[return-value]  # the annotation is the schema's
 

@@ -1,7 +1,7 @@
 """`/v1/memory`: the shared memory over REST."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -26,9 +26,16 @@ from tristar.edge.memory.desk import Desk
 from tristar.edge.stream import Stream
 from tristar.errors import BadRequest
 from tristar.exchange import Exchange
-from tristar.memory.entry import Draft, Entry, Vote, check_draft
+from tristar.memory.entry import Draft, Entry, Page, Vote, check_draft
 
 IMPORT_LINES = 1000
+_LINES = "application/x-ndjson"
+_EXPORTED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "One entry per line.",
+        "content": {_LINES: {"schema": {"type": "string"}}},
+    }
+}
 
 Reader = Annotated[Actor, Depends(requires("memory:read"))]
 Writer = Annotated[Actor, Depends(requires("memory:write"))]
@@ -64,7 +71,7 @@ def router(desk: Desk) -> APIRouter:
             methods=[method],
             status_code=status,
             response_model=model,
-            responses=refusals(*statuses),
+            responses=refusals(*statuses) | (_EXPORTED if handler == memory.exported else {}),
         )
     return routes
 
@@ -107,12 +114,15 @@ class _Routes:
         self, conditions: Annotated[Conditions, Query()], actor: Reader, story: Story
     ) -> Stream:
         """Every entry that fits, newest first, one JSON object per line; `limit` is the size of a portion."""
-        lines = self._lines(conditions, actor, story)
-        return Stream(lines, media_type="application/x-ndjson")
+        pages = self._desk.export(bodies.wanted(conditions), actor, story)
+        first = await anext(pages)  # what is refused is refused before the answer begins
 
-    async def _lines(self, conditions: Conditions, actor: Actor, story: Exchange) -> AsyncIterator[bytes]:
-        async for page in self._desk.export(bodies.wanted(conditions), actor, story):
-            yield b"".join(msgspec.json.encode(bodies.shown(found.entry)) + b"\n" for found in page.found)
+        async def lines() -> AsyncIterator[bytes]:
+            yield _lines_of(first)
+            async for page in pages:
+                yield _lines_of(page)
+
+        return Stream(lines(), media_type=_LINES)
 
     async def read(self, entry_id: str, actor: Reader, story: Story) -> Response:
         """One entry; its version is the `ETag`."""
@@ -172,6 +182,10 @@ def _draft(number: int, line: bytes) -> Draft:
     except BadRequest as error:
         raise BadRequest(f"Line {number}: {error.message}", param=error.param) from error
     return draft
+
+
+def _lines_of(page: Page) -> bytes:
+    return b"".join(msgspec.json.encode(bodies.shown(found.entry)) + b"\n" for found in page.found)
 
 
 def _version(if_match: str | None) -> int | None:
