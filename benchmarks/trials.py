@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.audit.trials import crowd, replay, restarts, tampering, tracing
 from tests.audit.trials.outcome import Outcome
 from tests.contract.chaos import chaos
+from tests.contract.fuzzing import ADMIN, fuzz, fuzzed_gateway
 from tests.contract.storm import storm
 
 Trial = Callable[[Path], Outcome]
@@ -66,6 +67,14 @@ def _rsyslog(folder: Path) -> Outcome:
     return restarts.restarts(folder, times=100)
 
 
+def _fuzz(folder: Path) -> Outcome:
+    with fuzzed_gateway(folder) as gateway:
+        found = fuzz(gateway, ADMIN, examples=300)
+        nobody = fuzz(gateway, {}, examples=60)
+        found.require(kept="Traceback" not in gateway.errors(), broken="a traceback in the log")
+    return found.joined(Outcome({"unauthenticated": nobody.figures["requests"]}, nobody.faults))
+
+
 TRIALS: Mapping[str, Trial] = {
     "audit-crowd": _crowd,
     "audit-kills": _kills,
@@ -79,6 +88,7 @@ TRIALS: Mapping[str, Trial] = {
     "audit-lines": _lines,
     "audit-rewriting": _rewriting,
     "conduct-chaos": _chaos,
+    "openapi-fuzz": _fuzz,
 }
 
 

@@ -29,6 +29,7 @@ def control_app(
         title="TriStar",
         version=version,
         summary="The multi-LLM gateway whose monitoring can be trusted.",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from tristar.auth.actor import Actor
+from tristar.edge.access import ErrorEnvelope
 from tristar.errors import ModelNotFound
 from tristar.routing.catalog import Catalog, Llm, Pool
 
@@ -76,7 +77,11 @@ def router(catalog: Callable[[], Catalog], started_at: int) -> APIRouter:
             return ModelList(data=data)
         return ModelList(data=data, first_id=data[0].id, last_id=data[-1].id)
 
-    @routes.get("/{model_id:path}", response_model_exclude_none=True)
+    missing: dict[int | str, dict[str, Any]] = {
+        404: {"model": ErrorEnvelope, "description": "No llm of that name may be used."}
+    }
+
+    @routes.get("/{model_id:path}", response_model_exclude_none=True, responses=missing)
     async def get_model(model_id: str, request: Request) -> Model:
         """One llm by the name that clients use."""
         actor: Actor = request.scope["tristar.actor"]

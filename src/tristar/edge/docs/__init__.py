@@ -1,9 +1,9 @@
 """`/docs`: the OpenAPI document as a page, without a file of anybody else's."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from tristar.edge.access import ErrorEnvelope
 from tristar.errors import NotFound
@@ -19,13 +19,19 @@ TYPES: Final = {
 def router() -> APIRouter:
     """The page and its two files, read once; no other name is served."""
     bodies = {name: (FILES / name).read_bytes() for name in TYPES}
-    routes = APIRouter(prefix="/docs", tags=["docs"])
+    routes = APIRouter(tags=["docs"])
 
     def answer(name: str) -> Response:
         return Response(bodies[name], media_type=TYPES[name], headers={"cache-control": "no-cache"})
 
+    @routes.get("/openapi.json")
+    async def document(request: Request) -> dict[str, Any]:
+        """The OpenAPI document: every route, and every status that it gives."""
+        told: dict[str, Any] = request.app.openapi()
+        return told
+
     @routes.get(
-        "",
+        "/docs",
         response_class=Response,
         responses={200: {"content": {"text/html": {}}, "description": "The page."}},
     )
@@ -34,7 +40,7 @@ def router() -> APIRouter:
         return answer("docs.html")
 
     @routes.get(
-        "/{name}",
+        "/docs/{name}",
         response_class=Response,
         responses={
             200: {
