@@ -20,8 +20,8 @@ from tests.audit.trials.outcome import Outcome
 from tests.gateway import Gateway
 
 ADMIN = {"authorization": "Bearer an-admin-key-for-tests"}
-ENDLESS = "/admin/calls/stream"
-"""A stream that ends with its key; tests/contract/test_lookout.py reads it."""
+ENDLESS = "/stream"
+"""What ends so is a stream that ends with its key; its own tests read it."""
 
 CHECKS = [content_type_conformance, response_headers_conformance, response_schema_conformance]
 TOML = "[auth]\nfailed_logins_per_minute = 0\n"
@@ -41,7 +41,7 @@ def fuzz(gateway: Gateway, headers: Mapping[str, str], *, examples: int, repeata
         for found in schema.get_all_operations():
             assert isinstance(found, Ok), "the document cannot be read"
             operation = found.ok()
-            if operation.path == ENDLESS:
+            if operation.path.endswith(ENDLESS):
                 continue
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 look = _Look(gateway.url, dict(headers), session, document, outcome)
