@@ -79,6 +79,7 @@ async def test_conditions_hold_where_the_nearest_do_not_fit_them(
 ) -> None:
     """The few that fit are found among many that are nearer."""
     monkeypatch.setattr("tristar.memory.search.MEANT", 5)
+    monkeypatch.setattr("tristar.memory.search.WIDER", 10)
     await mind.store.add_all([Draft("car") for _ in range(30)], ME)
     wanted = await mind.store.add(
         Draft("automobile of another kind", "decision", "blue", ("t",), confidence=0.9), ME

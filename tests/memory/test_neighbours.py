@@ -59,8 +59,7 @@ def test_the_nearest_are_those_of_the_greatest_likeness() -> None:
     """The ten best of five thousand are among those that a search looks at exactly."""
     vectors = some(5000)
     known = Neighbours(DIMS)
-    for seq, vector in enumerate(vectors):
-        known.put(seq, pack(vector).bits, "p")
+    known.put([(seq, pack(vector).bits, "p") for seq, vector in enumerate(vectors)])
     missed = 0
     for asked in some(20, seed=7):
         truth = np.argsort(cosines(asked, vectors))[-10:].tolist()
@@ -74,8 +73,9 @@ def test_what_is_gone_or_replaced_is_not_found_as_it_was() -> None:
     vectors = some(3000)
     known = Neighbours(DIMS)
     for round_ in range(3):
-        for seq, vector in enumerate(vectors):
-            known.put(seq, pack(vector).bits, "p")
+        for first in range(0, 3000, 700):
+            some_of_them = list(enumerate(vectors))[first : first + 700]
+            known.put([(seq, pack(vector).bits, "p") for seq, vector in some_of_them])
         for seq in range(0, 3000, 2):
             known.drop(seq)
         found = known.nearest(pack(vectors[0]).vector, 3000)
@@ -89,7 +89,7 @@ def test_only_those_of_the_projects_and_among_the_given_are_found() -> None:
     known = Neighbours(DIMS)
     vectors = some(200)
     for seq, vector in enumerate(vectors):
-        known.put(seq, pack(vector).bits, "red" if seq % 2 else "blue")
+        known.put([(seq, pack(vector).bits, "red" if seq % 2 else "blue")])
     asked = pack(vectors[0]).vector
 
     assert set(known.nearest(asked, 200, frozenset({"red"}))) == set(range(1, 200, 2))

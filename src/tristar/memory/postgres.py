@@ -14,10 +14,12 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    insert,
     table,
     type_coerce,
+    update,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR, insert
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 
 from tristar.clock import Clock
 from tristar.memory.sql import SqlStore
@@ -36,7 +38,7 @@ def store(database: Database, vectors: Vectors, clock: Clock) -> SqlStore:
 
 def index_row(connection: Connection, row: Row[Any]) -> None:
     """Put the words of a moved entry, a row of `memory_entries`, into the index."""
-    Tsvector().put(connection, row.seq, split(" ".join((row.content, *row.tags))), known=False)
+    Tsvector().put_new(connection, [(row.seq, split(" ".join((row.content, *row.tags))))])
 
 
 class Tsvector:
@@ -49,15 +51,15 @@ class Tsvector:
     source = table("memory_words", column("entry_seq", BigInteger), column("words", TSVECTOR))
     seq = source.c.entry_seq
 
-    def put(self, connection: Connection, seq: int, words: Sequence[str], *, known: bool) -> None:
+    def put_new(self, connection: Connection, several: Sequence[tuple[int, Sequence[str]]]) -> None:
+        """See `WordIndex.put_new`."""
+        vectors = [{"entry_seq": seq, "words": vector_of(words)} for seq, words in several]
+        connection.execute(_TAKE_IN, vectors)
+
+    def put(self, connection: Connection, seq: int, words: Sequence[str]) -> None:
         """See `WordIndex.put`."""
         vector = cast(bindparam(None, vector_of(words), type_=Text), TSVECTOR)
-        statement = insert(self.source).values(entry_seq=seq, words=vector)
-        if known:
-            statement = statement.on_conflict_do_update(
-                index_elements=["entry_seq"], set_={"words": statement.excluded.words}
-            )
-        connection.execute(statement)
+        connection.execute(update(self.source).where(self.seq == seq).values(words=vector))
 
     def purge(self, connection: Connection) -> None:
         """See `WordIndex.purge`: the index is vacuumed with its table (`Database.purge`)."""
@@ -71,6 +73,11 @@ class Tsvector:
         # Cover density wants all words near each other; where any will do, their number counts.
         rank = func.ts_rank if any_word else func.ts_rank_cd
         return type_coerce(rank(self.source.c.words, _query(phrases, any_word), _LENGTH_NORMALISED), Float)
+
+
+_TAKE_IN = insert(Tsvector.source).values(
+    entry_seq=bindparam("entry_seq"), words=cast(bindparam("words", type_=Text), TSVECTOR)
+)
 
 
 def vector_of(words: Sequence[str]) -> str:

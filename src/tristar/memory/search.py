@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, FromClause, Row, Select, bindparam, select
 
 from tristar.clock import Clock
 from tristar.errors import BadRequest
@@ -30,19 +30,23 @@ PHRASES = 64
 RANKED = 1000
 """A search ranks the newest of what fits, this many: so a common word costs no more than a rare one."""
 
-WORDED = 200
+WORDED = 150
 """So many of the best by their words are joined with the best by their meaning."""
 
-MEANT = 160
+MEANT = 120
 """So many of the nearest by their meaning are looked at exactly."""
 
+WIDER = 1000
+"""Where few of these fit the conditions, so many are sifted for those that do."""
+
 SIFTED = 20_000
-"""Where few of the nearest fit the conditions, the newest that fit are searched instead: this many."""
+"""Where few of those fit, either, the newest that fit are searched instead: this many."""
 
 RANK_OFFSET = 60
 """Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): each list gives 1 / (60 + rank)."""
 
 _entries = memory_entries.c
+_SEQS: BindParameter[Any] = bindparam("seqs", expanding=True)
 
 
 class WordIndex(Protocol):
@@ -58,8 +62,12 @@ class WordIndex(Protocol):
         """The entry that a row of `source` belongs to."""
         ...
 
-    def put(self, connection: Connection, seq: int, words: Sequence[str], *, known: bool) -> None:
-        """Set the words of entry `seq`; `known` says that it may have had others."""
+    def put_new(self, connection: Connection, several: Sequence[tuple[int, Sequence[str]]]) -> None:
+        """Take in the words of new entries, by sequence number."""
+        ...
+
+    def put(self, connection: Connection, seq: int, words: Sequence[str]) -> None:
+        """Set the words of entry `seq` in place of those that it had."""
         ...
 
     def purge(self, connection: Connection) -> None:
@@ -141,7 +149,7 @@ class Search:
         index = self._index
         score = index.score(phrases, any_word=query.any_word).label("score")
         return (
-            self._fitting(select(_entries.seq, score), query, caller)
+            self._fitting(select(_entries.seq, score), query, caller, seq=index.seq)
             .select_from(index.source.join(memory_entries, _entries.seq == index.seq))
             .where(index.matches(phrases, any_word=query.any_word))
             .order_by(index.seq.desc())
@@ -158,8 +166,8 @@ class Search:
             if query.mode == "hybrid":
                 best = fuse(best, self._worded(connection, asked))
             page = best[offset : offset + query.limit + 1]
-            wanted = select(memory_entries).where(_entries.seq.in_([each.seq for each in page]))
-            return page, connection.execute(wanted).all()
+            wanted = select(memory_entries).where(_entries.seq.in_(_SEQS))
+            return page, connection.execute(wanted, {"seqs": [each.seq for each in page]}).all()
 
         page, found = await self._database.read(work)
         entries = {row.seq: rows.entry(row) for row in found}
@@ -169,29 +177,38 @@ class Search:
 
     def _meant(self, connection: Connection, asked: _Asked, near: Sequence[int]) -> Sequence[_Scored]:
         """What fits of the entries near to the meaning, the nearest first."""
-        query, meaning = asked.query, asked.meaning
+        meaning = asked.meaning
         found = self._vectors_of(connection, asked, near)
-        if len(found) < query.limit and len(near) == MEANT:
-            # The nearest are of another kind: look among those alone that fit.
-            wanted = self._fitting(select(_entries.seq), query, asked.caller).order_by(_entries.seq.desc())
-            fit = connection.execute(wanted.limit(SIFTED)).scalars().all()
-            found = self._vectors_of(connection, asked, self._vectors.among(meaning, MEANT, fit))
+        if len(found) < asked.query.limit and len(near) == MEANT:
+            found = self._vectors_of(connection, asked, self._sifted(connection, asked))
         comparable = [row for row in found if len(row.vector) == len(meaning.vector)]
         scores = self._vectors.likeness(meaning, [row.vector for row in comparable])
         pairs = zip(comparable, scores, strict=True)
         scored = [_Scored(row.entry_seq, score) for row, score in pairs if score > 0]
         return sorted(scored, key=lambda each: (-each.score, -each.seq))
 
+    def _sifted(self, connection: Connection, asked: _Asked) -> Sequence[int]:
+        """The nearest of those that fit, where the very nearest are of another kind."""
+        query, caller, meaning = asked.query, asked.caller, asked.meaning
+        wider = self._vectors.again(meaning, WIDER, projects=_projects(query, caller))
+        fitting = self._fitting(select(_entries.seq).where(_entries.seq.in_(_SEQS)), query, caller)
+        fit = set(connection.execute(fitting, {"seqs": wider}).scalars())
+        if len(fit) >= query.limit or len(wider) < WIDER:
+            return [seq for seq in wider if seq in fit][:MEANT]
+        newest = self._fitting(select(_entries.seq), query, caller, by_tag=True).order_by(_entries.seq.desc())
+        among = connection.execute(newest.limit(SIFTED)).scalars().all()
+        return self._vectors.again(meaning, MEANT, among=among)
+
     def _vectors_of(self, connection: Connection, asked: _Asked, near: Sequence[int]) -> Sequence[Row[Any]]:
         vectors = memory_vectors.c
         joined = memory_vectors.join(memory_entries, vectors.entry_seq == _entries.seq)
         wanted: Select[Any] = select(vectors.entry_seq, vectors.vector).select_from(joined)
-        wanted = self._fitting(wanted.where(vectors.entry_seq.in_(near)), asked.query, asked.caller)
+        wanted = self._fitting(wanted.where(vectors.entry_seq.in_(_SEQS)), asked.query, asked.caller)
         absent = [Phrase(each.words, prefix=each.prefix) for each in asked.phrases if each.absent]
         if absent:
             having = select(self._index.seq).where(self._index.matches(absent, any_word=True))
             wanted = wanted.where(vectors.entry_seq.not_in(having))
-        return connection.execute(wanted).all()
+        return connection.execute(wanted, {"seqs": near}).all()
 
     def _worded(self, connection: Connection, asked: _Asked) -> Sequence[_Scored]:
         if not asked.phrases:
@@ -200,8 +217,17 @@ class Search:
         best = select(newest.c.seq, newest.c.score).order_by(newest.c.score.desc(), newest.c.seq.desc())
         return [_Scored(*row) for row in connection.execute(best.limit(WORDED))]
 
-    def _fitting(self, wanted: Select[Any], query: Query, caller: Caller) -> Select[Any]:
-        return conditions.fitting(wanted, query, caller, round(self._clock.time() * 1e6))
+    def _fitting(
+        self,
+        wanted: Select[Any],
+        query: Query,
+        caller: Caller,
+        *,
+        seq: ColumnElement[int] = _entries.seq,
+        by_tag: bool = False,
+    ) -> Select[Any]:
+        now_us = round(self._clock.time() * 1e6)
+        return conditions.fitting(wanted, query, caller, now_us, seq=seq, by_tag=by_tag)
 
 
 def fuse(*rankings: Iterable[_Scored]) -> Sequence[_Scored]:

@@ -69,12 +69,8 @@ class SqlStore:
         words = [await _words_of(entry) for entry in entries]
 
         def work(connection: Connection) -> Sequence[Entry]:
-            for entry, its_words in zip(entries, words, strict=True):
-                seq = rows.put_entry(connection, entry)
-                self._index.put(connection, seq, its_words, known=False)
-                rows.put_tags(connection, seq, entry.tags)
-                rows.put_awaiting(connection, seq)
-                rows.put_revision(connection, seq, entry, "created", caller=caller, llm_id=entry.llm_id)
+            seqs = rows.put_new(connection, entries, caller)
+            self._index.put_new(connection, list(zip(seqs, words, strict=True)))
             return entries
 
         return await self._database.write(work)
@@ -99,14 +95,14 @@ class SqlStore:
             after = edits.changed(before, change, self._now_us())
             self._store(connection, row.seq, after, "updated", caller=caller, llm_id=change.llm_id)
             if (after.content, after.tags) != (before.content, before.tags):
-                self._index.put(connection, row.seq, split(_searchable(after)), known=True)
+                self._index.put(connection, row.seq, split(_searchable(after)))
             if after.content != before.content:
                 backlog.wait_anew(connection, row.seq)
             elif after.project != before.project:
                 backlog.moved(connection, row.seq)
             if after.tags != before.tags:
                 connection.execute(delete(memory_tags).where(memory_tags.c.entry_seq == row.seq))
-                rows.put_tags(connection, row.seq, after.tags)
+                rows.put_tags(connection, [(row.seq, after.tags)])
             return after
 
         return await self._database.write(work)

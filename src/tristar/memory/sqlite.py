@@ -35,11 +35,16 @@ class Fts5:
     source = table("memory_words", column("rowid", Integer), column("words"))
     seq = source.c.rowid
 
-    def put(self, connection: Connection, seq: int, words: Sequence[str], *, known: bool) -> None:
+    def put_new(self, connection: Connection, several: Sequence[tuple[int, Sequence[str]]]) -> None:
+        """See `WordIndex.put_new`."""
+        connection.execute(
+            insert(self.source), [{"rowid": seq, "words": " ".join(words)} for seq, words in several]
+        )
+
+    def put(self, connection: Connection, seq: int, words: Sequence[str]) -> None:
         """See `WordIndex.put`."""
-        if known:
-            connection.execute(delete(self.source).where(self.seq == seq))
-        connection.execute(insert(self.source).values(rowid=seq, words=" ".join(words)))
+        connection.execute(delete(self.source).where(self.seq == seq))
+        self.put_new(connection, [(seq, words)])
 
     def purge(self, connection: Connection) -> None:
         """See `WordIndex.purge`: what was deleted stays in the index's older parts until they are merged."""

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import importlib.util
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,10 +81,17 @@ class Vectors:
             return known.nearest(meaning.vector, count, projects)
         return await asyncio.to_thread(known.nearest, meaning.vector, count, projects)
 
-    def among(self, meaning: Meaning, count: int, seqs: Sequence[int]) -> Sequence[int]:
-        """As `nearest`, of these entries alone, as of the last look at the database."""
+    def again(
+        self,
+        meaning: Meaning,
+        count: int,
+        *,
+        projects: frozenset[str] | None = None,
+        among: Sequence[int] | None = None,
+    ) -> Sequence[int]:
+        """As `nearest`, right behind it, without another look at the database; in any thread."""
         known = self._by_dims.get(meaning.dims)
-        return () if known is None else known.nearest(meaning.vector, count, among=seqs)
+        return () if known is None else known.nearest(meaning.vector, count, projects, among)
 
     def outdated(self) -> None:
         """Something was added here: the next search looks."""
@@ -115,23 +123,25 @@ class Vectors:
         last = (self._revision, -1)
         while True:
             rows = await self._database.read(lambda c, after=last: c.execute(_changes(after)).all())  # type: ignore[misc]  # mypy cannot type a lambda's default
-            for row in rows:
-                self._take(row)
+            self._take(rows)
             if len(rows) < PORTION:
                 break
             last = (rows[-1].revision, rows[-1].entry_seq)
         self._revision = current
 
-    def _take(self, row: Row[Any]) -> None:
-        before = self._dims_of.pop(row.entry_seq, None)
-        if before is not None and (before != row.dims or row.model != self._model):
-            self._by_dims[before].drop(row.entry_seq)
-        if row.model != self._model:
-            return
-        if row.dims not in self._by_dims:
-            self._by_dims[row.dims] = _numbers().Neighbours(row.dims)
-        self._by_dims[row.dims].put(row.entry_seq, row.bits, row.project)
-        self._dims_of[row.entry_seq] = row.dims
+    def _take(self, rows: Sequence[Row[Any]]) -> None:
+        ours: dict[int, list[tuple[int, bytes, str]]] = {}
+        for row in rows:
+            before = self._dims_of.pop(row.entry_seq, None)
+            if before is not None:
+                self._by_dims[before].drop(row.entry_seq)
+            if row.model == self._model:
+                ours.setdefault(row.dims, []).append((row.entry_seq, row.bits, row.project))
+                self._dims_of[row.entry_seq] = row.dims
+        for dims, several in ours.items():
+            if dims not in self._by_dims:
+                self._by_dims[dims] = _numbers().Neighbours(dims)
+            self._by_dims[dims].put(several)
 
     def _forget(self, model: str) -> None:
         self._model, self._revision = model, -1
@@ -157,6 +167,8 @@ def _changes(after: tuple[int, int]) -> Any:  # noqa: ANN401 - a statement of fi
 
 
 def _numbers() -> Any:  # noqa: ANN401 - a module of an optional extra
+    # Read when NumPy is loaded: more threads would spin beside those that serve requests.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         return importlib.import_module("tristar.memory.neighbours")
     except ModuleNotFoundError as error:
