@@ -54,6 +54,8 @@ ALL_SURFACES: dict[str, Surface] = {
 }
 """Providers of the dialect `responses` are OpenAI's that have responses themselves."""
 
+WELL = Answer()
+OTHERWISE = Answer(words=("Something", " else", "."))
 NOT_AT = {
     "content-filter-400": "gemini",  # it says so in an answer of status 200
     "content-filter-403": "gemini",
@@ -93,6 +95,20 @@ class Row:
     patience_s: float | None = None
     leaves_after: int | None = None
     """The client leaves once so many events were sent; None: it stays."""
+    spare_step: Answer = WELL
+    spare_met: tuple[Attempt, ...] | None = None
+    """How the spare's attempts end; None: with success where it answers, else there are none."""
+    prefill: bool = False
+    """Whether the spare carries on the text that the client has."""
+    held: bool = False
+    """Whether output is held back until it is complete (`stream_guarantee`)."""
+
+    @property
+    def spared(self) -> tuple[Attempt, ...]:
+        """How the spare's attempts end."""
+        if self.spare_met is not None:
+            return self.spare_met
+        return (OK,) if self.by == "spare" else ()
 
 
 @dataclass(frozen=True)
@@ -194,6 +210,36 @@ ROWS: list[Row] = [
         (BROKEN,),
         "spare",
         rescued=True,
+        ways=(STREAMED,),
+    ),
+    Row(
+        "cut-and-carried-on",
+        (Answer(fault=Cut(4)),),
+        (BROKEN,),
+        "spare",
+        rescued=True,
+        prefill=True,
+        spare_step=Answer(words=Answer().words[3:]),
+        ways=(STREAMED,),
+    ),
+    Row(
+        "cut-and-told-otherwise",
+        (Answer(fault=Cut(4)),),
+        (BROKEN,),
+        "nobody",
+        counted=502,
+        partial=True,
+        spare_step=OTHERWISE,
+        spare_met=(("error", "diverged"),),
+        ways=(STREAMED,),
+    ),
+    Row(
+        "cut-and-held-back",
+        (Answer(fault=Cut(4)),),
+        (BROKEN,),
+        "spare",
+        held=True,
+        spare_step=OTHERWISE,
         ways=(STREAMED,),
     ),
     Row("stalled-body", (Answer(fault=Stall()),), (SILENT,), "spare", hung_up=True, ways=(WHOLE,)),

@@ -71,11 +71,19 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             fallbacks = [] if case.row.alone else [case.spare]
             times = TIMES if case.row.leaves_after is None else PATIENT
             tables.append(
-                llm(case.model, case.at(case.row.provider), model=case.model, fallbacks=fallbacks, **times)
+                llm(
+                    case.model,
+                    case.at(case.row.provider),
+                    model=case.model,
+                    fallbacks=fallbacks,
+                    stream_guarantee="whole" if case.row.held else "live",
+                    **times,
+                )
             )
-            tables.append(llm(case.spare, case.at("spare"), model=case.model, **TIMES))
+            prefill = case.row.prefill
+            tables.append(llm(case.spare, case.at("spare"), model=case.model, prefill=prefill, **TIMES))
             primary.on(case.model, *case.row.steps)
-            spare.on(case.model, Answer())
+            spare.on(case.model, case.row.spare_step)
         gateway = Gateway(
             folder / "gateway",
             toml=document(*tables),
@@ -146,8 +154,13 @@ def test_what_the_client_sees(story: Story, case: Case) -> None:
     assert view.llm == (case.spare if row.by == "spare" and not row.rescued else case.model)
     if case.surface == "embeddings":
         assert len(view.vectors) == 2
+    elif row.prefill:
+        sent = view.text.removesuffix(row.spare_step.text)
+        assert sent
+        assert Answer().text.startswith(sent)
+        assert sent.encode() in story.spare.journal.of(case.model)[0].body
     elif not row.malformed:
-        assert view.text == Answer().text
+        assert view.text == (row.spare_step.text if row.held else Answer().text)
     if not row.rescued:  # its headers left before
         assert int(view.headers["x-tristar-attempts"]) >= len(row.met)
 
@@ -160,7 +173,7 @@ def test_what_the_upstreams_see(story: Story, case: Case) -> None:
     spares = story.spare.journal.of(case.model)
 
     assert len(calls) == (len(attempts_at(record, case.at("primary"))) if row.provider == "primary" else 0)
-    assert len(spares) == (row.by == "spare")
+    assert len(spares) == len(row.spared)
     assert all(call.streamed is case.streamed for call in [*calls, *spares])
     if calls:
         assert calls[-1].cancelled is row.hung_up
@@ -200,14 +213,13 @@ def test_what_the_record_says(story: Story, case: Case) -> None:
         [*row.met],
         [one for one in row.met if one != ("error", "connect")],
     )
-    spared = [OK_STATUS] if row.by == "spare" else []
-    assert [attempt["status"] for attempt in attempts_at(record, case.at("spare"))] == spared
+    assert ended(record, case.at("spare")) == [*row.spared]
     assert sum(attempt.get("malformed_chunks", 0) for attempt in record.attempts) == row.malformed
     for attempt in record.attempts:
         spent = attempt.get("tokens_input", 0) + attempt.get("tokens_output", 0)
         has_output = attempt["status"] == OK_STATUS or attempt.get("first_token_ms") is not None
         assert bool(spent) is has_output, attempt
-    if row.by != "nobody" and not row.rescued:
+    if row.by != "nobody" and not (row.rescued or row.held):
         tokens_in, tokens_out = Answer().usage
         spent_by_all = record.details["tokens_input"], record.details["tokens_output"]
         assert spent_by_all == (tokens_in, 0 if case.surface == "embeddings" else tokens_out)
