@@ -32,7 +32,8 @@ source=$PWD
 
 # What is there, in one line per file, without what a running checkout makes for itself.
 fingerprint() {
-    (cd "$1" && find . \( -path ./.git -o -path ./.venv -o -path ./data -o -path ./logs -o -name __pycache__ -o -name '.*_cache' \
+    (cd "$1" && find . \( -path ./.git -o -path ./.venv -o -path ./data -o -path ./logs \
+        -o -path ./build -o -path ./src/tristar/edge/static/parts -o -name __pycache__ -o -name '.*_cache' \
         -o -name .hypothesis \) -prune -o -type f -print0 | sort -z | xargs -0 sha256sum)
 }
 same_code() { [ -d "$code" ] && { [ "$source" -ef "$code" ] || [ "$(fingerprint .)" = "$(fingerprint "$code")" ]; }; }
@@ -45,7 +46,7 @@ copy_code() {
     local new=$code.new
     rm -rf "$new"
     mkdir -p "$new"
-    tar --create --exclude=./.git --exclude=./.venv --exclude=./data --exclude=./logs --exclude=__pycache__ \
+    tar --create --exclude=./.git --exclude=./.venv --exclude=./data --exclude=./logs --exclude=./build --exclude=__pycache__ \
         --exclude='.*_cache' --exclude=.hypothesis . | tar --extract --no-same-owner --directory "$new"
     rm -rf "$code"
     mv "$new" "$code"

@@ -226,3 +226,13 @@ def test_a_certificate_that_ends_soon_is_doubtful_and_one_that_ended_is_bad(tmp_
     assert (now.subject, late.verdict) == ("audit.sinks.siem", "bad")
     assert str(authority.ca_file) in late.told
     assert late.fix == "Renew it."
+
+
+def test_the_gateways_own_certificate_is_looked_at(tmp_path: Path) -> None:
+    """Before clients see that it has ended."""
+    pem = Authority(tmp_path).pem()
+    (tmp_path / "tristar.toml").write_text(f'[server]\ntls_cert = "{pem}"\ntls_key = "{pem}"\n')
+    settings = load({}, tmp_path)
+    (late,) = machine.examine_certificates(settings, datetime.now(UTC) + timedelta(days=36_500))
+
+    assert (late.subject, late.verdict) == ("server.tls_cert", "bad")

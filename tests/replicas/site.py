@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from tests.gateway.house import watched
 from tests.gateway.process import Gateway
-from tests.gateway.toml import document, llm, provider
+from tests.gateway.toml import document, llm, provider, server
 from tests.limits.servers import listening
 from tests.replicas.network import Doors, Host, machines
 from tests.storage.postgres import new_postgres
@@ -103,6 +103,7 @@ def open_site(folder: Path) -> Iterator[Site]:
 def _gateway(folder: Path, host: Host, ports: list[int]) -> Gateway:
     redis, postgres, upstream = ports
     toml = document(
+        server(trusted_proxies=[host.gate]),
         provider("star", f"http://{host.gate}:{upstream}/v1"),
         llm("fast", "star", retries=0),
         llm("limited", "star", retries=0, requests_per_minute=LIMIT),

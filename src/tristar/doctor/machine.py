@@ -150,14 +150,17 @@ def examine_port(settings: Settings) -> list[Finding]:
         try:
             probe.bind((host, port))
         except OSError as error:
-            return [_occupant(host, port, error.strerror or str(error))]
+            scheme = "http" if settings.server.tls_cert is None else "https"
+            return [_occupant(scheme, host, port, error.strerror or str(error))]
     return [good("port", f"{host}:{port} is free")]
 
 
-def _occupant(host: str, port: int, reason: str) -> Finding:
+def _occupant(scheme: str, host: str, port: int, reason: str) -> Finding:
     shown = f"[{host}]" if ":" in host else host
     try:
-        answer = httpx.get(f"http://{shown}:{port}/health/live", timeout=2.0, trust_env=False)
+        # Whose certificate it is does not matter here: nothing is told, only asked who is there.
+        url = f"{scheme}://{shown}:{port}/health/live"
+        answer = httpx.get(url, timeout=2.0, trust_env=False, verify=False)  # noqa: S501 - see above
         if answer.json() == {"status": "ok"}:
             return good("port", f"a gateway answers on {host}:{port}")
     except (httpx.HTTPError, ValueError):
@@ -167,8 +170,13 @@ def _occupant(host: str, port: int, reason: str) -> Finding:
 
 
 def examine_certificates(settings: Settings, now: datetime | None = None) -> list[Finding]:
-    """The TLS files of sinks and anchors: readable, a pair, not about to end."""
+    """The TLS files of the server, of sinks and anchors: readable, a pair, not about to end."""
     found: list[Finding] = []
+    server = settings.server
+    if server.tls_cert is not None:  # that it is readable and fits its key is the configuration's own check
+        found += _certificates(
+            "server.tls_cert", None, server.tls_cert, server.tls_key, now or datetime.now(UTC)
+        )
     for place, outlets in (("sinks", settings.audit.sinks), ("anchors", settings.audit.anchors)):
         for outlet in outlets:
             files = (outlet.ca_file, outlet.cert_file, outlet.key_file)
