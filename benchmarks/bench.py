@@ -49,13 +49,16 @@ def main() -> int:
     if missing:
         print(f"missing: {', '.join(missing)}. Run: apt-get install {_packages(missing)}", file=sys.stderr)
         return 2
+    results: dict[str, Any] = json.loads(options.output.read_text()) if options.only else {}
     with tempfile.TemporaryDirectory(prefix="tristar-bench-") as name:
-        results = _measure(Path(name), options)
+        for part, figures in _measured(Path(name), options):
+            results[part] = figures
+            if not options.quick:  # what was measured is kept, whatever becomes of the rest
+                options.output.write_text(json.dumps(results, indent=2) + "\n")
     _print(results)
     if options.quick:
         _compare(results, options.output)
     else:
-        options.output.write_text(json.dumps(results, indent=2) + "\n")
         print(f"\nwritten: {options.output}")
         if options.output == RESULTS:
             report.write(results)
@@ -71,21 +74,20 @@ def _packages(tools: list[str]) -> str:
     return " ".join(names.get(tool, tool) for tool in tools)
 
 
-def _measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def _measured(folder: Path, options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each part of the results by its name, as soon as it is known."""
     plan = QUICK if options.quick else FULL
-    results: dict[str, Any] = json.loads(options.output.read_text()) if options.only else {}
     if not options.only:
-        results["machine"] = facts(folder)
-        results["json"] = _measure_json(folder, plan)
-        results["sse"] = _measure_sse(folder, plan)
-        results["more"] = {} if options.quick else _measure_more(folder, plan)
+        yield "machine", facts(folder)
+        yield "json", _measure_json(folder, plan)
+        yield "sse", _measure_sse(folder, plan)
+        yield "more", {} if options.quick else _measure_more(folder, plan)
     with nginx.static(folder / "others", _answer(), LOAD_CORE) as upstream:
         if options.peers:
             with _sse_upstream() as streaming:
-                results["peers"] = peers.measure(folder / "peers", upstream.port, streaming.port, plan)
+                yield "peers", peers.measure(folder / "peers", upstream.port, streaming.port, plan)
         if options.scale:
-            results["scale"] = scale.measure(folder / "scale", upstream.port, plan)
-    return results
+            yield "scale", scale.measure(folder / "scale", upstream.port, plan)
 
 
 def _measure_json(folder: Path, plan: Plan) -> dict[str, Any]:
