@@ -189,6 +189,18 @@ def test_beside_a_running_gateway_everything_is_good(gateway: StartGateway) -> N
     assert "is current" in done.stdout
 
 
+def test_a_gateway_that_speaks_tls_is_known_by_its_certificate(gateway: StartGateway, tmp_path: Path) -> None:
+    """The one that is configured here."""
+    pem = Authority(tmp_path).pem()
+    toml = f'[server]\ntls_cert = "{pem}"\ntls_key = "{pem}"\n'
+    running = gateway(toml=toml)
+    Path("tristar.toml").write_text(f"{toml}port = {running.port}\n")
+    (finding,) = machine.examine_port(load({}, tmp_path))
+
+    assert finding.verdict == "good"
+    assert f"a gateway answers on 127.0.0.1:{running.port}" in finding.told
+
+
 def test_a_port_that_something_else_has_is_bad() -> None:
     """With the command that shows who."""
     with socket.socket() as taken:
