@@ -1,5 +1,7 @@
 """Who guesses keys at a running gateway is slowed down, counted, and cannot fill its log."""
 
+import time
+
 import pytest
 from tests.gateway import assert_books_balance
 from tests.gateway.fixtures import StartGateway
@@ -28,6 +30,34 @@ def test_guesses_are_throttled_and_good_keys_pass(gateway: StartGateway, workers
     assert int(late.headers["retry-after"]) > 0
     assert none.status_code == 429
     assert good == [200] * 5
+    assert_books_balance(running)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_change_and_a_revocation_reach_every_worker(gateway: StartGateway, workers: int) -> None:
+    """Within 2 s; how long a revoked key was still taken is measured, in each process."""
+    running = gateway(env={"TRISTAR_ADMIN_KEY": "an-admin-key-for-tests"}, workers=workers)
+    made = running.request("POST", "/admin/keys", headers=ADMIN, json={"name": "k"}).json()
+    key = {"authorization": f"Bearer {made['key']}"}
+    path = f"/admin/keys/{made['id']}"
+
+    def settled(wanted: int) -> bool:
+        """Every worker says so, within the time that is promised and what the test machine adds."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            told = {running.request("GET", "/v1/memory", headers=key).status_code for _ in range(4 * workers)}
+            if told == {wanted}:
+                return True
+        return False
+
+    assert settled(403)
+    running.request("PATCH", path, headers=ADMIN, json={"scopes": ["chat", "memory:read"]})
+    assert settled(200)
+    running.request("DELETE", path, headers=ADMIN)
+    assert settled(401)
+    measured = running.scrape().value("ailinux_key_revocation_lag_seconds_count")
+
+    assert measured == workers
     assert_books_balance(running)
 
 

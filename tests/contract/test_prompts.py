@@ -200,6 +200,11 @@ def test_no_canary_reaches_any_file_log_metric_or_export(gateway: StartGateway, 
         for form in forms
     ]
 
+    views = ("keys", "llms", "limits", "calls?limit=1000", "dependencies", "memory", "breakers", "history")
+    shown = [running.request("GET", f"/admin/{view}", headers=ADMIN) for view in views]
+    rotated = running.request("POST", "/admin/keys", headers=ADMIN, json={"name": "n"}).json()
+    fresh = running.request("POST", f"/admin/keys/{rotated['id']}/rotate", headers=ADMIN, json={}).json()
+
     written = b"".join(everything_written(running.folder))
     running.stop()
     written += b"".join(everything_written(running.folder)) + running.output().encode()
@@ -207,6 +212,8 @@ def test_no_canary_reaches_any_file_log_metric_or_export(gateway: StartGateway, 
     assert b"angry" in written, "the search reads what was written"
     assert b"canary" not in written
     assert "canary" not in metrics
+    assert [(each.status_code, "canary" in each.text) for each in shown] == [(200, False)] * len(views)
+    assert not [key for key in (rotated["key"], fresh["key"]) if key.encode() in written]
     assert [(each.status_code, b"llm_call" in each.content) for each in exports] == [(200, True)] * len(forms)
     assert not any(b"canary" in each.content for each in exports)
 
