@@ -26,8 +26,9 @@ from tristar.providers.openai.chat import parse_chat
 from tristar.providers.openai.embeddings import parse_embedding
 from tristar.providers.responses.call import parse_responses
 from tristar.providers.surface import BYTES_PER_TOKEN, Call, MemoryAsk, Talk
-from tristar.relay.attempts import Errand, Relay, usage_of
+from tristar.relay.attempts import Relay
 from tristar.relay.departure import ClientGone, Departure
+from tristar.relay.errand import Errand, usage_of
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
 from tristar.relay.speech import dialect_for
 from tristar.relay.stream import LiveStream

@@ -7,26 +7,23 @@ ones. The route is walked in order; what follows a failure is `failure.verdict`'
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from tristar.auth.actor import Actor
 from tristar.clock import Clock
 from tristar.errors import AllTargetsOpen, DeadlineExceeded, UpstreamBroken, UpstreamFailed
-from tristar.exchange import Attempt, AttemptStatus, Exchange, attempt_span_id
+from tristar.exchange import Attempt
 from tristar.limits.usage import Refusal
-from tristar.providers.dialect import Headers as ClientHeaders
-from tristar.providers.neutral import Completion, Usage
-from tristar.providers.surface import BYTES_PER_TOKEN, Call, StreamWriter
-from tristar.relay.departure import ClientGone, Departure
-from tristar.relay.failure import Verdict, refusal, timed_out, verdict
+from tristar.relay.departure import ClientGone
+from tristar.relay.errand import Answered, Errand, WholeAnswer, usage_of
+from tristar.relay.failure import SAYS_NOTHING, STATUSES, Verdict, refusal, timed_out, verdict
 from tristar.relay.hedge import Hedges, NobodyToAsk, race
-from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
+from tristar.relay.quota import UNLIMITED, Quota, refuse
 from tristar.relay.rotation import Rotation
 from tristar.relay.speech import dialect_for
-from tristar.relay.stream import NOTHING, LiveStream
-from tristar.relay.transport import Headers, Response
+from tristar.relay.stream import LiveStream
+from tristar.relay.transport import Response
 from tristar.relay.upstreams import Upstreams
 from tristar.routing.board import Breakers
 from tristar.routing.catalog import Llm
@@ -41,59 +38,7 @@ FORCED_RETRY_S = 600.0
 TIMER_STEP_S = 0.002
 """The event loop's timers count in milliseconds and may fire one early."""
 
-T = TypeVar("T", bound="Answered")
-
-
-class Answered(Protocol):
-    """What an attempt that succeeds gives."""
-
-    @property
-    def llm(self) -> Llm:
-        """Who answered."""
-        ...
-
-
-class Errand(msgspec.Struct):
-    """What one request brings to every attempt. Times are readings of the monotonic clock."""
-
-    exchange: Exchange
-    call: Call
-    departure: Departure
-    deadline: float
-    started: float
-    headers: bytes
-    """The request's own header lines for the upstream, each ending in CR LF."""
-    actor: Actor
-    """Whose request it is: a key may have limits of its own on each llm."""
-    client_headers: ClientHeaders = []
-    """The client's headers that mean something to upstreams of one dialect or another."""
-    sent: str = ""
-    """Text that the client already has from an llm whose stream broke."""
-    share: Share = UNLIMITED
-    """What the llm that is tried now has given; settled with the end of its attempts."""
-    fresh: bool = False
-    """Whether the next attempt takes a new connection: the last one met a kept one that was closing."""
-    begun: StreamWriter | None = None
-    """What wrote the client's stream so far, where one has begun."""
-    prefill: str = ""
-    """`sent` without white space at its end, while an llm is asked to carry it on, not to begin anew."""
-    rival: bool = False
-    """Whether another llm is asked at the same time: this one is not tried again, and may be cancelled."""
-    asked: set[str] = msgspec.field(default_factory=set)
-    """The llms that were such rivals: their turn is over."""
-
-    def branch(self) -> "Errand":
-        """The same errand for one of two that race: it waits, draws and is cancelled by itself."""
-        return msgspec.structs.replace(self, departure=self.departure.child(), share=UNLIMITED)
-
-
-class WholeAnswer(msgspec.Struct):
-    """A complete answer in the words of the client's surface, and what it says of itself."""
-
-    llm: Llm
-    body: bytes
-    headers: Headers
-    completion: Completion
+T = TypeVar("T", bound=Answered)
 
 
 class Relay:
@@ -283,7 +228,7 @@ class Relay:
             # All in one task: what is cancelled before it began has drawn on nothing.
             later = route[route.index(llm) + 1 :]
             found = None
-            if self._hedges.allowed and not _has_begun(errand):
+            if self._hedges.allowed and not errand.is_answered:
                 found = await self._rival(later, errand)
             if found is None:
                 raise NobodyToAsk
@@ -408,7 +353,7 @@ class Relay:
             raise UpstreamBroken("The upstream's answer is not JSON.") from error
         attempt.finish_reason = completion.finish_reason
         attempt.model_answered = completion.model
-        _count_tokens(attempt, completion.usage, errand, completion.output_bytes)
+        errand.count(attempt, completion.usage, completion.output_bytes)
         try:
             body = errand.call.told(dialect, body, usage_of(attempt))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -454,7 +399,7 @@ class Relay:
         asked = errand.call.sent_to(dialect, llm.model, errand.prefill)
         key = self._rotation.next(llm.provider)
         upstream, head = self._upstreams.at(llm.provider, asked.path, llm.model, key)
-        head += _headers(errand) + dialect.headers(errand.client_headers)
+        head += errand.lines + dialect.headers(errand.client_headers)
         response = await upstream.send(head, asked.body, errand.departure, limit, fresh=errand.fresh)
         attempt.http_status = response.status
         if not 200 <= response.status < 300:
@@ -510,9 +455,9 @@ class Relay:
         now = self._clock.monotonic()
         attempt.duration_s = now - errand.started - attempt.started_s
         attempt.error_type = failure.error_type
-        if failure.error_type not in _SAYS_NOTHING:
+        if failure.error_type not in SAYS_NOTHING:
             self._loads.failed(attempt.llm_id, streamed=errand.call.stream)
-        attempt.status = _STATUS.get(failure.error_type, "error")
+        attempt.status = STATUSES.get(failure.error_type, "error")
         if attempt.status == "timeout" and now >= errand.deadline - TIMER_STEP_S:
             # The client's own patience ran out: that says nothing of the llm.
             self._breakers.abandoned(attempt.llm_id, permit)
@@ -532,52 +477,11 @@ class Relay:
         self._breakers.abandoned(attempt.llm_id, permit)
 
     def _count_stream(self, stream: LiveStream, errand: Errand) -> None:
-        _count_tokens(stream.attempt, stream.usage, errand, stream.output_chars)
+        errand.count(stream.attempt, stream.usage, stream.output_chars)
         self._prices.charge(stream.llm, stream.attempt)
 
 
-def _has_begun(errand: Errand) -> bool:
-    """Whether an answer that is not streamed is on its way: then it is a matter of its length."""
-    attempts = errand.exchange.attempts
-    return not errand.call.stream and bool(attempts) and attempts[-1].http_status in range(200, 300)
-
-
 _Once = Callable[[Llm, int, Attempt, Errand], Awaitable[T]]
-
-_SAYS_NOTHING = frozenset({"bad_request", "content_filter", "context_length", "stale_connection", "diverged"})
-"""Failures that are the request's own, or the connection's: another request may well be answered."""
-
-_STATUS: dict[str, AttemptStatus] = {
-    "timeout": "timeout",
-    "first_token_timeout": "timeout",
-    "idle_timeout": "timeout",
-    "rate_limited": "rate_limited",
-    "quota": "rate_limited",
-}
-
-
-def usage_of(*attempts: Attempt) -> Usage:
-    """The tokens of attempts together."""
-    total = NOTHING
-    for attempt in attempts:
-        if attempt.tokens_input or attempt.tokens_output:
-            total = total + Usage(
-                attempt.tokens_input,
-                attempt.tokens_output,
-                attempt.tokens_cache_read,
-                attempt.tokens_cache_write,
-                attempt.tokens_reasoning,
-            )
-    return total
-
-
-def _headers(errand: Errand) -> bytes:
-    """The request's own header lines; where it is traced, the upstream continues the attempt's own span."""
-    exchange = errand.exchange
-    if not exchange.traced:
-        return errand.headers
-    own = attempt_span_id(exchange.span_id, len(exchange.attempts))
-    return errand.headers.replace(exchange.span_id.encode(), own.encode(), 1)
 
 
 def _check_size(answer_bytes: int) -> None:
@@ -590,18 +494,3 @@ def _is_larger(llm: Llm, outgrown: Llm) -> bool:
     if llm.context_tokens is None or outgrown.context_tokens is None:
         return llm.context_tokens is None
     return llm.context_tokens > outgrown.context_tokens
-
-
-def _count_tokens(attempt: Attempt, usage: Usage | None, errand: Errand, output_chars: int) -> None:
-    """The provider's own figures where it gave them, else estimates that say so."""
-    if usage is None:
-        attempt.tokens_input = -(-len(errand.call.prompt) // BYTES_PER_TOKEN)
-        attempt.tokens_output = -(-output_chars // BYTES_PER_TOKEN)
-        attempt.tokens_source = "estimated"
-        return
-    attempt.tokens_source = "provider"
-    attempt.tokens_input = usage.input
-    attempt.tokens_output = usage.output
-    attempt.tokens_cache_read = usage.cache_read
-    attempt.tokens_cache_write = usage.cache_write
-    attempt.tokens_reasoning = usage.reasoning

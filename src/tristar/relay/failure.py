@@ -5,6 +5,7 @@ import enum
 import time
 
 from tristar.errors import UpstreamBroken, UpstreamFailed, UpstreamRefused, UpstreamTimedOut, UpstreamUnwell
+from tristar.exchange import AttemptStatus
 from tristar.providers.dialect import Dialect, ProviderError
 from tristar.relay.transport import Headers
 
@@ -38,6 +39,18 @@ _VERDICTS = {
 }
 ERROR_TYPES = frozenset({*_VERDICTS, "client_gone", "hedge_lost"})
 """The closed list of `error_type`, in metrics and records."""
+
+SAYS_NOTHING = frozenset({"bad_request", "content_filter", "context_length", "stale_connection", "diverged"})
+"""Failures that are the request's own, or the connection's: another request may well be answered."""
+
+STATUSES: dict[str, AttemptStatus] = {
+    "timeout": "timeout",
+    "first_token_timeout": "timeout",
+    "idle_timeout": "timeout",
+    "rate_limited": "rate_limited",
+    "quota": "rate_limited",
+}
+"""How an attempt is said to have ended; any other failure is an `error`."""
 
 
 def verdict(failure: UpstreamFailed) -> Verdict:
