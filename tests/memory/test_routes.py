@@ -219,19 +219,20 @@ async def test_a_bad_entry_is_400_and_names_the_field(
 
 
 async def test_what_is_exported_can_be_imported(control: Control) -> None:
-    """One JSON object per line; a portion's size does not show."""
+    """As it is, one JSON object per line, with its end; a portion's size does not show."""
     for number in range(5):
-        await add(control, content=f"entry {number}", tags=["a"], importance=0.25)
+        await add(control, content=f"entry {number}", tags=["a"], importance=0.25, ttl_s=60)
     await add(control, content="left out")
     lines = (await control.ask("GET", "/v1/memory/export?tags=a&limit=2", parse=False)).text.splitlines()
-    kept = ("content", "tags", "importance", "type")
-    again = [{name: json.loads(line)[name] for name in kept} for line in lines]
-    body = "\n".join(json.dumps(entry) for entry in again).encode()
-    imported = await control.ask("POST", "/v1/memory/import", body)
+    again = [json.loads(line) for line in lines]
+    imported = await control.ask("POST", "/v1/memory/import", "\n".join(lines).encode())
 
     assert [entry["content"] for entry in again] == [f"entry {number}" for number in (4, 3, 2, 1, 0)]
     assert (imported.status, imported.json["imported"], len(set(imported.json["ids"]))) == (201, 5, 5)
-    assert (await control.ask("GET", f"/v1/memory/{imported.json['ids'][0]}")).json["content"] == "entry 4"
+    first = (await control.ask("GET", f"/v1/memory/{imported.json['ids'][0]}")).json
+    same = ("content", "tags", "importance", "type", "project", "confidence", "expires_at", "content_hash")
+    assert {name: first[name] for name in same} == {name: again[0][name] for name in same}
+    assert first["id"] != again[0]["id"]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,8 @@ async def test_what_is_exported_can_be_imported(control: Control) -> None:
         (b'{"content":"x"}\n\n{"content":', "Line 3: it: Invalid JSON"),
         (b'{"content":"x"}\n{"content":1}', "Line 2: content: "),
         (b'{"content":"x"}\n{"content":"a\\u0000"}', "Line 2: content holds a null character"),
-        (b'{"content":"x","id":"mem_0"}', "Line 1: id: "),
+        (b'{"content":"x","colour":"red"}', "Line 1: colour: "),
+        (b'{"content":"x","expires_at":"2030-01-01T00:00:00"}', "Line 1: expires_at: "),
         (b"\xff\xfe", "Line 1: it: Invalid JSON"),
     ],
 )

@@ -34,7 +34,7 @@ def new_entry(draft: Draft, project: str, caller: Caller, now_us: int) -> Entry:
         content_hash=content_hash(draft.content),
         created_at_us=now_us,
         updated_at_us=now_us,
-        expires_at_us=None if draft.ttl_s is None else _ends(now_us, draft.ttl_s),
+        expires_at_us=draft.expires_at_us if draft.ttl_s is None else _ends(now_us, draft.ttl_s),
         subject=draft.subject,
     )
 

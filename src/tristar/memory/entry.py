@@ -61,6 +61,8 @@ class Draft:
     ttl_s: float | None = None
     subject: str | None = None
     """The person that it is about, as callers name users: with them, it is forgotten."""
+    expires_at_us: int | None = None
+    """Its end, where `ttl_s` is None; one that is over makes an entry that nobody sees."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """The memory's shapes on the wire: what is asked in, and how an entry looks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from tristar.memory.entry import (
     CONTENT_BYTES,
@@ -59,6 +60,23 @@ class NewEntry(_Body):
     subject: Subject | None = Field(
         default=None, description="The person it is about; without one: the request's `x-user-id`."
     )
+
+
+class ImportedEntry(NewEntry):
+    """A line of an import: something to remember, or an entry as it was exported.
+
+    What a gateway gives an entry by itself is given anew, but for its end.
+    """
+
+    id: str | None = None
+    object: Literal["memory"] = "memory"
+    created_by: str | None = None
+    trace_id: str | None = None
+    version: int | None = None
+    content_hash: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
 
 
 class Imported(BaseModel):
@@ -185,7 +203,13 @@ class RevisionList(BaseModel):
 
 def draft(body: NewEntry) -> Draft:
     """The entry to be."""
-    return Draft(**body.model_dump() | {"tags": tuple(body.tags)})
+    return Draft(**body.model_dump(include=set(NewEntry.model_fields)) | {"tags": tuple(body.tags)})
+
+
+def imported(body: ImportedEntry) -> Draft:
+    """The entry to be, with the end that it had unless it is given another."""
+    ends = None if body.expires_at is None else (body.expires_at - _EPOCH) // timedelta(microseconds=1)
+    return replace(draft(body), expires_at_us=ends)
 
 
 def change(body: EntryChange) -> Change:

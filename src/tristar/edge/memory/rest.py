@@ -16,6 +16,7 @@ from tristar.edge.memory.bodies import (
     EntryOut,
     FoundList,
     Imported,
+    ImportedEntry,
     NewEntry,
     Opinion,
     RevisionList,
@@ -170,8 +171,8 @@ def _drafts(body: bytes) -> list[Draft]:
 
 def _draft(number: int, line: bytes) -> Draft:
     try:
-        entry = NewEntry.model_validate_json(line)
-        draft = bodies.draft(entry)
+        entry = ImportedEntry.model_validate_json(line)
+        draft = bodies.imported(entry)
         check_draft(draft)
     except ValidationError as error:
         first = error.errors()[0]
