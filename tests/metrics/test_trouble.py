@@ -36,6 +36,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         toml = document(
             provider("star", upstream.base_url),
             llm("fast", "star"),
+            '[memory]\nembedding_llm = "fast"',
             sink("picky", site.url),
             sink("away", "http://127.0.0.1:9"),
             f'[audit.anchors.gone]\ntype = "file"\npath = "{folder / "nowhere"}"\ninterval_s = 1',
@@ -58,6 +59,11 @@ def lose(gateway: Gateway) -> None:
             assert gateway.chat("fast").status_code == 404
 
 
+def remember(gateway: Gateway) -> None:
+    """An entry for which the llm gives no vector."""
+    assert gateway.request("POST", "/v1/memory", json={"content": "a fact"}).status_code == 201
+
+
 def nothing(_: Gateway) -> None:
     """It comes by itself."""
 
@@ -68,6 +74,7 @@ CAUSES: dict[str, Callable[[Gateway], object]] = {
     "ailinux_audit_sink_lag_records": lambda gateway: gateway.chat("fast"),
     "ailinux_audit_anchor_overdue_seconds": nothing,
     "ailinux_audit_queue_records": lambda gateway: gateway.request("GET", "/v1/models"),
+    "ailinux_memory_unembedded_entries": remember,
     "ailinux_audit_lost_total": lose,
 }
 
