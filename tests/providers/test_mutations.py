@@ -97,7 +97,7 @@ def test_a_request_is_written_or_refused(surface: str, data: st.DataObject) -> N
             sent = call.sent_to(dialect, "model")
         except BadRequest:
             continue
-        msgspec.json.decode(sent.body)
+        json.loads(sent.body)
 
 
 @settings(max_examples=100)
@@ -126,7 +126,7 @@ def test_an_answer_is_told_or_is_none(name: str, data: st.DataObject) -> None:
             told = call.told(dialect, body, usage)
         except UNREADABLE:
             continue
-        msgspec.json.decode(told)
+        json.loads(told)
 
 
 @pytest.mark.parametrize("name", CASSETTES)
