@@ -174,6 +174,18 @@ def test_alerts_come_alive(prometheus: Station) -> None:
     assert until(look, within_s=LIVE_WITHIN_S)
 
 
+def test_every_surface_is_used(running: Demo) -> None:
+    """Chat, Anthropic's messages, OpenAI's responses, embeddings, memory and MCP, all answered."""
+    surfaces = ("chat/completions", "chat", "messages", "responses", "embeddings", "memory", "memory/search")
+    paths = {"/mcp", *(f"/v1/{each}" for each in surfaces)}
+
+    def answered() -> set[str]:
+        counted = running.scrape().by("ailinux_request_count", "endpoint", "status")
+        return {endpoint for (endpoint, status), _ in counted.items() if status.startswith("2")}
+
+    assert until(lambda: paths <= answered(), within_s=LIVE_WITHIN_S)
+
+
 def test_it_says_everywhere_that_it_is_simulated(running: Demo) -> None:
     """On the terminal, and to whoever asks the gateway; the console shows what readiness says."""
     with urlopen(f"{running.url}/health/ready", timeout=10) as answer:

@@ -43,23 +43,16 @@ class Clients:
         self._keys = {"operator": admin_key}
         self._random = random
         self.answers: Counter[int] = Counter()
-        """How many requests ended with which status; 0 for those without one."""
+        """How many requests were answered with which status."""
         self._facts = 0
-        self._surfaces: frozenset[str] = frozenset()
 
     async def introduce(self) -> None:
-        """Make the applications' keys; learn which surfaces this gateway has."""
+        """Make the applications' keys, and the first entries of the memory."""
         for name, rights in KEYS.items():
             made = await self.send("operator", "POST", "/admin/keys", {"name": f"simulated {name}", **rights})
             self._keys[name] = str(made["key"])
-        described = await self.send("operator", "GET", "/openapi.json")
-        self._surfaces = frozenset(described["paths"])
         for _ in range(3):
             await self.remember()
-
-    def has(self, path: str) -> bool:
-        """Whether the gateway serves this path."""
-        return path in self._surfaces
 
     async def close(self) -> None:
         """Hang up."""
@@ -97,16 +90,14 @@ class Clients:
         await self.send(who, "POST", "/v1/embeddings", {"model": "embedder", "input": texts})
 
     async def message(self) -> None:
-        """A question on Anthropic's surface, where the gateway has it."""
-        if self.has("/v1/messages"):
-            body = self._question("fast") | {"max_tokens": 200}
-            await self.send("support-desk", "POST", "/v1/messages", body)
+        """A question on Anthropic's surface."""
+        body = self._question("fast") | {"max_tokens": 200}
+        await self.send("support-desk", "POST", "/v1/messages", body)
 
     async def respond(self) -> None:
-        """A question on OpenAI's Responses surface, where the gateway has it."""
-        if self.has("/v1/responses"):
-            body = {"model": "fast", "input": self._random.choice(_QUESTIONS)}
-            await self.send("webshop", "POST", "/v1/responses", body)
+        """A question on OpenAI's Responses surface."""
+        body = {"model": "fast", "input": self._random.choice(_QUESTIONS)}
+        await self.send("webshop", "POST", "/v1/responses", body)
 
     async def remember(self) -> None:
         """One more entry in the shared memory."""
