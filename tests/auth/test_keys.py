@@ -6,10 +6,12 @@ import re
 from dataclasses import asdict, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select, text
 
 from tristar.auth.actor import Limits
-from tristar.auth.keys import Keys, NewKey, StoredKey, digest, terms_of
+from tristar.auth.keys import Keys, NewKey, StoredKey, _read_cursor, digest, terms_of
 from tristar.clock import ManualClock
 from tristar.errors import BadRequest, Conflict, Forbidden, NotFound
 from tristar.storage.engine import Database
@@ -230,3 +232,14 @@ async def test_a_rotation_can_be_put_back(keys: Keys) -> None:
 
     assert (now.key_hash, now.former_hash) == (digest(first.secret), digest(made.secret))
     assert now.former_until == first.stored.former_until
+
+
+@given(st.one_of(st.text(max_size=60), st.from_regex(r"[0-9]{1,20}\.key_[0-9a-f]{16}", fullmatch=True)))
+def test_any_cursor_is_read_or_refused(cursor: str) -> None:
+    """Never anything else; what is read is a time and an id."""
+    try:
+        found = _read_cursor(cursor)
+    except BadRequest:
+        found = None
+
+    assert found is None or (0 <= found[0] < 10**18 and cursor.endswith(f".{found[1]}"))

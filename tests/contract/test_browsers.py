@@ -1,9 +1,12 @@
 """What browsers are told: who may read answers, and that pages are nothing but pages."""
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 from tests.gateway import Gateway, document, server
 from tests.gateway.fixtures import StartGateway
+from tests.gateway.house import watched
 from tests.gateway.view import look
 
 PAGE = "https://chat.example.org"
@@ -19,24 +22,32 @@ def said(answer: httpx.Response) -> dict[str, str]:
     return {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
 
 
-def test_without_configuration_no_page_may_call(gateway: StartGateway) -> None:
+def test_without_configuration_no_page_may_call(plain: Gateway) -> None:
     """No answer mentions origins, a browser's question is a request like any other."""
-    running = gateway()
     answers = [
-        running.request("OPTIONS", "/v1/chat/completions", headers=ASK),
-        running.request("GET", "/v1/models", headers={"origin": PAGE}),
-        running.chat("echo", headers={"origin": PAGE}),
+        plain.request("OPTIONS", "/v1/chat/completions", headers=ASK),
+        plain.request("GET", "/v1/models", headers={"origin": PAGE}),
+        plain.chat("echo", headers={"origin": PAGE}),
     ]
 
     assert [said(answer) for answer in answers] == [{}] * 3
     assert [answer.status_code for answer in answers] == [405, 200, 200]
 
 
-@pytest.fixture
-def shared(gateway: StartGateway) -> Gateway:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that pages of one origin may call, with a key."""
     toml = document(server(cors_origins=[PAGE]))
-    return gateway(toml=toml, env={"TRISTAR_ADMIN_KEY": "an-admin-key-for-tests"})
+    env = {"TRISTAR_ADMIN_KEY": "an-admin-key-for-tests"}
+    with watched(Gateway(tmp_path_factory.mktemp("shared"), toml=toml, env=env)) as made:
+        yield made.start()
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway as it starts without any configuration."""
+    with watched(Gateway(tmp_path_factory.mktemp("plain"))) as made:
+        yield made.start()
 
 
 def test_pages_of_a_configured_origin_may_call(shared: Gateway) -> None:
@@ -92,9 +103,9 @@ def test_answers_are_for_their_reader_alone(shared: Gateway, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/docs.js", "/docs/docs.css", "/console"])
-def test_pages_load_nothing_of_anybody_else(gateway: StartGateway, path: str) -> None:
+def test_pages_load_nothing_of_anybody_else(plain: Gateway, path: str) -> None:
     """Their own files alone, and nobody frames them."""
-    answer = gateway().request("GET", path)
+    answer = plain.request("GET", path)
     policy = answer.headers["content-security-policy"]
 
     assert answer.status_code == 200
@@ -106,9 +117,9 @@ def test_pages_load_nothing_of_anybody_else(gateway: StartGateway, path: str) ->
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "..%2f__init__.py", "%2e%2e/health.py", "docs.js%00", "x"])
-def test_no_name_reaches_the_disk(gateway: StartGateway, name: str) -> None:
+def test_no_name_reaches_the_disk(plain: Gateway, name: str) -> None:
     """The page's two files, whatever is asked for."""
-    assert gateway().request("GET", f"/docs/{name}").status_code in {400, 404}
+    assert plain.request("GET", f"/docs/{name}").status_code in {400, 404}
 
 
 def test_who_calls_through_a_proxy_is_recorded_by_their_own_address(gateway: StartGateway) -> None:
@@ -127,9 +138,8 @@ def test_who_calls_through_a_proxy_is_recorded_by_their_own_address(gateway: Sta
     assert running.request("GET", "/metrics").status_code == 200
 
 
-def test_nobody_else_says_where_they_are(gateway: StartGateway) -> None:
+def test_nobody_else_says_where_they_are(plain: Gateway) -> None:
     """Without trusted proxies the headers mean nothing."""
-    running = gateway()
-    answer = running.request("GET", "/v1/models", headers={"x-forwarded-for": "203.0.113.5"})
+    answer = plain.request("GET", "/v1/models", headers={"x-forwarded-for": "203.0.113.5"})
 
-    assert running.record_of(answer.headers["x-tristar-trace-id"])["ip_address"] == "127.0.0.1"
+    assert plain.record_of(answer.headers["x-tristar-trace-id"])["ip_address"] == "127.0.0.1"

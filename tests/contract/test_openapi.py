@@ -7,7 +7,7 @@ from tests.contract.fuzzing import ADMIN, fuzz, fuzzed_gateway
 from tests.gateway import Gateway
 from tests.gateway.house import watched
 
-EXAMPLES = 5
+EXAMPLES = 4
 
 
 @pytest.fixture(scope="module")
