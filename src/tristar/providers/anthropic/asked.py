@@ -105,7 +105,7 @@ class _Choice(msgspec.Struct, forbid_unknown_fields=True):
     disable_parallel_tool_use: bool | None = None
 
 
-class _Metadata(msgspec.Struct, forbid_unknown_fields=True):
+class _Metadata(msgspec.Struct):
     user_id: str | None = None
 
 
@@ -140,11 +140,15 @@ _number: "msgspec.json.Decoder[float | None]" = msgspec.json.Decoder(float | Non
 
 def end_user(fields: Fields) -> str | None:
     """Whom the request is for: `metadata.user_id`; None where it is no such name."""
+    return (_user(fields) or "")[:END_USER_LIMIT] or None
+
+
+def _user(fields: Fields) -> str | None:
     try:
         told = _metadata.decode(fields.get("metadata", NULL))
     except UNREADABLE:
         return None  # the upstream's to refuse
-    return (told.user_id or "")[:END_USER_LIMIT] or None if told else None
+    return told.user_id if told else None
 
 
 def read_conversation(fields: Fields, *, stream: bool) -> Conversation:
@@ -171,7 +175,7 @@ def read_conversation(fields: Fields, *, stream: bool) -> Conversation:
             config.format or optional(fields, "output_format", _format, "an object with a type")
         ),
         reasoning=_read_reasoning(optional(fields, "thinking", _thinking, "an object with a type"), config),
-        user=end_user(fields),
+        user=_user(fields),
         stream=stream,
         only_here=[name for name, usual in _ONLY_HERE.items() if not _is_usual(fields.get(name), usual)],
         unknown={

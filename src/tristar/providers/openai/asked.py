@@ -188,11 +188,16 @@ _text: "msgspec.json.Decoder[str | None]" = msgspec.json.Decoder(str | None)
 
 def end_user(fields: Fields) -> str | None:
     """Whom the request is for; None where `user` is no such name."""
+    return (named_user(fields) or "")[:END_USER_LIMIT] or None
+
+
+def named_user(fields: Fields) -> str | None:
+    """The field `user` at its full length, for upstreams."""
     named = fields.get("user")
     if named is None:
         return None
     try:
-        return (_text.decode(named) or "")[:END_USER_LIMIT] or None
+        return _text.decode(named)
     except UNREADABLE:
         return None  # the upstream's to refuse
 
@@ -222,7 +227,7 @@ def read_conversation(fields: Fields, *, stream: bool) -> Conversation:
         stop=_read_stop(fields),
         format=_read_format(fields),
         reasoning=None if effort is None else Reasoning(enabled=effort != "none", effort=effort),
-        user=end_user(fields) or optional(fields, "safety_identifier", _text, "a string"),
+        user=named_user(fields) or optional(fields, "safety_identifier", _text, "a string"),
         stream=stream,
         only_here=[name for name in _USUAL if not _is_usual(name, fields)],
         unknown={name: value for name, value in fields.items() if name not in _READ and name not in _USUAL},

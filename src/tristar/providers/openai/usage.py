@@ -30,10 +30,10 @@ def read_usage(counts: Counts | None) -> Usage | None:
     sent, written = max(0, counts.prompt_tokens or 0), max(0, counts.completion_tokens or 0)
     read = write = thought = 0
     if counts.prompt_tokens_details is not None:
-        read = counts.prompt_tokens_details.cached_tokens or 0
-        write = counts.prompt_tokens_details.cache_creation_tokens or 0
+        read = max(0, counts.prompt_tokens_details.cached_tokens or 0)
+        write = max(0, counts.prompt_tokens_details.cache_creation_tokens or 0)
     if counts.completion_tokens_details is not None:
-        thought = counts.completion_tokens_details.reasoning_tokens or 0
+        thought = max(0, counts.completion_tokens_details.reasoning_tokens or 0)
     if None not in (counts.total_tokens, counts.prompt_tokens, counts.completion_tokens):
         # Some providers (xAI, Gemini) leave reasoning out of the completion's tokens, not out of the total.
         apart = (counts.total_tokens or 0) - sent - written
