@@ -85,6 +85,26 @@ def evaluated(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return groups if "unknown" not in health else []
 
 
+# -- nothing at all -----------------------------------------------------------
+
+
+def test_an_idle_gateway_calls_for_nobody_but_its_empty_memory(ward: Ward) -> None:
+    """No other alert at any look, and no rule has recorded a NaN. Stands before all tests with traffic."""
+    seen: set[str] = set()
+    until(lambda: ward.prometheus.firing() == {"LowMemoryEntries"})
+
+    def quiet() -> bool:
+        seen.update(ward.prometheus.firing())
+        return seen == {"LowMemoryEntries"}
+
+    stayed = _always(quiet, 2.0)
+    recorded = ward.prometheus.query('{__name__=~".+:.+"}')
+
+    assert stayed, seen
+    assert recorded
+    assert [labels for labels, value in recorded if not math.isfinite(value)] == []
+
+
 # -- LowMemoryEntries ---------------------------------------------------------
 
 
