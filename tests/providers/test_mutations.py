@@ -16,7 +16,7 @@ from tristar.errors import BadRequest, UpstreamBroken
 from tristar.providers.anthropic.messages import parse_count, parse_messages
 from tristar.providers.dialects import DIALECTS
 from tristar.providers.fields import UNREADABLE
-from tristar.providers.neutral import Usage
+from tristar.providers.neutral import MOST_TOKENS, Usage
 from tristar.providers.openai.chat import parse_chat
 from tristar.providers.responses.call import parse_responses
 from tristar.providers.surface import Call
@@ -122,7 +122,8 @@ def test_an_answer_is_told_or_is_none(name: str, data: st.DataObject) -> None:
         call = parse(json.dumps(requests(surface)[0]).encode())
         try:
             usage = call.read(dialect, body).usage or Usage()
-            assert min(usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning) >= 0
+            counts = usage.input, usage.output, usage.cache_read, usage.cache_write, usage.reasoning
+            assert all(0 <= count <= 4 * MOST_TOKENS for count in counts)
             told = call.told(dialect, body, usage)
         except UNREADABLE:
             continue

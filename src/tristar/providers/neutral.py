@@ -149,6 +149,15 @@ class Conversation(msgspec.Struct, kw_only=True):
     """Fields that the surface does not know: they travel on under their own names."""
 
 
+MOST_TOKENS = 10**12
+"""No call has more: a provider that says so is not believed, and no counter of ours runs over."""
+
+
+def tokens(told: int | None) -> int:
+    """A provider's count, within reason."""
+    return min(max(0, told or 0), MOST_TOKENS)
+
+
 class Usage(msgspec.Struct, frozen=True):
     """What was used, as the provider counts it: cached tokens in the input, reasoning in the output."""
 

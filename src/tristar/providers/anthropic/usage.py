@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tristar.providers.neutral import Json, Usage
+from tristar.providers.neutral import Json, Usage, tokens
 
 
 class Details(msgspec.Struct):
@@ -30,12 +30,12 @@ def read_usage(counts: Counts | None) -> Usage | None:
     """The neutral counts; None where neither input nor output is told."""
     if counts is None or (counts.input_tokens is None and counts.output_tokens is None):
         return None
-    read = max(0, counts.cache_read_input_tokens or 0)
-    write = max(0, counts.cache_creation_input_tokens or 0)
-    sent = max(0, counts.input_tokens or 0) + read + write
+    read = tokens(counts.cache_read_input_tokens)
+    write = tokens(counts.cache_creation_input_tokens)
+    sent = tokens(counts.input_tokens) + read + write
     details = counts.output_tokens_details
-    thought = max(0, details.thinking_tokens or 0) if details is not None else 0
-    return Usage(sent, max(0, counts.output_tokens or 0), read, write, thought)
+    thought = tokens(details.thinking_tokens) if details is not None else 0
+    return Usage(sent, tokens(counts.output_tokens), read, write, thought)
 
 
 def write_usage(usage: Usage) -> Json:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tristar.providers.neutral import Usage
+from tristar.providers.neutral import Usage, tokens
 
 
 class Counts(msgspec.Struct, rename="camel"):
@@ -19,10 +19,10 @@ def read_usage(counts: Counts | None) -> Usage | None:
     """The neutral counts; None where the prompt's are not told."""
     if counts is None or counts.prompt_token_count is None:
         return None
-    thought = max(0, counts.thoughts_token_count or 0)
+    thought = tokens(counts.thoughts_token_count)
     return Usage(
-        input=max(0, counts.prompt_token_count) + max(0, counts.tool_use_prompt_token_count or 0),
-        output=max(0, counts.candidates_token_count or 0) + thought,
-        cache_read=max(0, counts.cached_content_token_count or 0),
+        input=tokens(counts.prompt_token_count) + tokens(counts.tool_use_prompt_token_count),
+        output=tokens(counts.candidates_token_count) + thought,
+        cache_read=tokens(counts.cached_content_token_count),
         reasoning=thought,
     )

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tristar.providers.neutral import Json, Usage
+from tristar.providers.neutral import Json, Usage, tokens
 
 
 class Details(msgspec.Struct):
@@ -27,16 +27,16 @@ def read_usage(counts: Counts | None) -> Usage | None:
     """The neutral counts; None where neither input nor output is told."""
     if counts is None or (counts.prompt_tokens is None and counts.completion_tokens is None):
         return None
-    sent, written = max(0, counts.prompt_tokens or 0), max(0, counts.completion_tokens or 0)
+    sent, written = tokens(counts.prompt_tokens), tokens(counts.completion_tokens)
     read = write = thought = 0
     if counts.prompt_tokens_details is not None:
-        read = max(0, counts.prompt_tokens_details.cached_tokens or 0)
-        write = max(0, counts.prompt_tokens_details.cache_creation_tokens or 0)
+        read = tokens(counts.prompt_tokens_details.cached_tokens)
+        write = tokens(counts.prompt_tokens_details.cache_creation_tokens)
     if counts.completion_tokens_details is not None:
-        thought = max(0, counts.completion_tokens_details.reasoning_tokens or 0)
+        thought = tokens(counts.completion_tokens_details.reasoning_tokens)
     if None not in (counts.total_tokens, counts.prompt_tokens, counts.completion_tokens):
         # Some providers (xAI, Gemini) leave reasoning out of the completion's tokens, not out of the total.
-        apart = (counts.total_tokens or 0) - sent - written
+        apart = tokens(counts.total_tokens) - sent - written
         if apart > 0 and thought in {0, apart}:
             written += apart
             thought = apart

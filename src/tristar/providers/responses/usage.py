@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tristar.providers.neutral import Json, Usage
+from tristar.providers.neutral import Json, Usage, tokens
 
 
 class _Sent(msgspec.Struct):
@@ -30,11 +30,11 @@ def read_usage(counts: Counts | None) -> Usage | None:
     sent = counts.input_tokens_details or _Sent()
     written = counts.output_tokens_details or _Written()
     return Usage(
-        input=max(0, counts.input_tokens or 0),
-        output=max(0, counts.output_tokens or 0),
-        cache_read=max(0, sent.cached_tokens or 0),
-        cache_write=max(0, sent.cache_write_tokens or 0),
-        reasoning=max(0, written.reasoning_tokens or 0),
+        input=tokens(counts.input_tokens),
+        output=tokens(counts.output_tokens),
+        cache_read=tokens(sent.cached_tokens),
+        cache_write=tokens(sent.cache_write_tokens),
+        reasoning=tokens(written.reasoning_tokens),
     )
 
 
