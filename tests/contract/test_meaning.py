@@ -170,6 +170,25 @@ def test_a_stop_breaks_the_question_off(gateway: StartGateway, upstream: Upstrea
     assert [(each["status"], each["outcome"]) for each in embedded(running)] == [(499, "cancelled")]
 
 
+def test_a_killed_worker_leaves_its_question_as_an_orphan(gateway: StartGateway, upstream: Upstream) -> None:
+    """Recorded and counted for it, as every request; another takes the entry on when the lease is over."""
+    upstream.on("embed", Hang())
+    running = gateway(toml=toml(upstream), workers=2)
+    remember(running, CAR)
+    upstream.journal.wait_for_calls(1)
+    deadline = time.monotonic() + 20
+    while not embedded(running):
+        running.kill_worker()
+        time.sleep(0.5)
+        assert time.monotonic() < deadline
+    orphan, *others = embedded(running)
+
+    assert (orphan["outcome"], orphan["status"], orphan["user_id"]) == ("orphaned", 500, "memory")
+    assert others == []
+    assert running.scrape().value("ailinux_memory_unembedded_entries") == 1
+    assert_books_balance(running)
+
+
 def test_one_bad_entry_holds_up_no_other(gateway: StartGateway, upstream: Upstream) -> None:
     """The llm refuses the lot: each is asked for alone."""
     upstream.on("embed", Status(503), Status(400), Status(400), Meant())

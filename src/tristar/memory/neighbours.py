@@ -14,6 +14,7 @@ from tristar.memory.entry import Packed
 _OVERSAMPLED = 4
 _MOST_OVERSAMPLED = 640
 _FIRST_ROOM = 1024
+_BLOCK = 8192
 _GONE = -1
 
 
@@ -102,31 +103,48 @@ class Neighbours:
     ) -> list[int]:
         """Up to `count` entries nearest to the vector, best first; of these projects, among these, alone."""
         table = self._table
-        rows = self._eligible(table, projects, among)
-        if not rows.size:
-            return []
         asked = np.frombuffer(vector, dtype="<f2").astype(np.float32)
         signs = self._words_of(np.packbits(asked > 0, bitorder="little").tobytes())
-        apart = np.zeros(rows.size, dtype=np.uint16)
-        every = rows.size == len(table.seqs)
-        for word, sign in zip(table.bits, signs, strict=True):
-            apart += np.bitwise_count((word if every else word[rows]) ^ sign)
-        rows = rows[_smallest(apart, max(count, min(_OVERSAMPLED * count, _MOST_OVERSAMPLED)))]
+        hidden = ~self._eligible(table, projects, among)
+        rows = self._roughly(table, signs, hidden, max(count, min(_OVERSAMPLED * count, _MOST_OVERSAMPLED)))
         closeness = self._signs_of(table, rows) @ asked
         best = rows[np.argsort(-closeness, kind="stable")[:count]]
         found: list[int] = table.seqs[best].tolist()
         return [seq for seq in found if seq != _GONE]
 
+    def _roughly(
+        self, table: _Table, signs: NDArray[np.uint64], hidden: NDArray[np.bool_], count: int
+    ) -> NDArray[np.intp]:
+        """The rows with the fewest bits apart: `count` and all that are equal to the last of them.
+
+        Block by block, so that what is in between stays in the processor's cache and needs no new pages.
+        """
+        total, out_of_sight = len(table.seqs), 64 * self._words + 1
+        apart = np.empty(total, dtype=np.uint16)
+        counts = np.zeros(out_of_sight + 1, dtype=np.int64)
+        differing, bits = np.empty(_BLOCK, dtype=np.uint64), np.empty(_BLOCK, dtype=np.uint8)
+        for first in range(0, total, _BLOCK):
+            block = apart[first : first + _BLOCK]
+            size = len(block)
+            block.fill(0)
+            for word, sign in zip(table.bits, signs, strict=True):
+                np.bitwise_xor(word[first : first + size], sign, out=differing[:size])
+                block += np.bitwise_count(differing[:size], out=bits[:size])
+            block[hidden[first : first + size]] = out_of_sight
+            counts += np.bincount(block, minlength=len(counts))
+        most = min(int(np.searchsorted(np.cumsum(counts), count)), out_of_sight - 1)
+        return np.flatnonzero(apart <= most)
+
     def _eligible(
         self, table: _Table, projects: frozenset[str] | None, among: Sequence[int] | None
-    ) -> NDArray[np.intp]:
-        fits = table.seqs != _GONE
+    ) -> NDArray[np.bool_]:
+        fits: NDArray[np.bool_] = table.seqs != _GONE
         if projects is not None:
             ids = [self._project_ids[name] for name in projects if name in self._project_ids]
             fits &= np.isin(table.projects, ids)
         if among is not None:
             fits &= np.isin(table.seqs, np.asarray(among, dtype=np.int64))
-        return np.flatnonzero(fits)
+        return fits
 
     def _words_of(self, bits: bytes) -> NDArray[np.uint64]:
         return np.frombuffer(bits.ljust(self._words * 8, b"\0"), dtype="<u8")
@@ -151,11 +169,3 @@ class Neighbours:
         room.bits[:, :count], room.seqs[:count], room.projects[:count] = (part[..., kept] for part in old)
         self._at = {seq: row for row, seq in enumerate(room.seqs[:count].tolist())}
         return count
-
-
-def _smallest(values: NDArray[np.uint16], count: int) -> NDArray[np.intp]:
-    """Where the smallest are: at least `count` of them, all of equal value alike."""
-    if count >= values.size:
-        return np.arange(values.size)
-    up_to = np.cumsum(np.bincount(values))  # values are few and small: half the time of a partition
-    return np.flatnonzero(values <= np.searchsorted(up_to, count))
