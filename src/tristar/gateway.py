@@ -250,7 +250,7 @@ class Gateway:
         control = control_app(
             __version__,
             [
-                console.router(),
+                console.router(by_meaning=settings.memory.embedding_llm is not None),
                 docs.router(),
                 health.router(self._dependencies, lambda: self.draining, settings.server.notice),
                 models.router(lambda: router.catalog, int(self._clock.time())),

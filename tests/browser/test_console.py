@@ -70,7 +70,7 @@ def test_watching_does_not_show_as_traffic(gateway: StartGateway, visit: OpenVis
 def test_a_gateway_that_is_gone_is_said_and_found_again(gateway: StartGateway, visit: OpenVisit) -> None:
     """The last figures stay, marked as old; lists say that nothing came, with a way to try again."""
     running = gateway()
-    seen = visit(running).open()
+    seen = visit(running).open("audit").go("overview")
     seen.refusals_expected = True
     running.stop(signal.SIGTERM)
     seen.wait_for("stale")
@@ -83,6 +83,17 @@ def test_a_gateway_that_is_gone_is_said_and_found_again(gateway: StartGateway, v
     expect(seen.page.locator("#records")).to_contain_text("The gateway does not answer.")
     expect(seen.page.locator("#records button")).to_have_text("Try again")
     seen.assert_whole("gone-audit")
+
+
+def test_a_page_that_cannot_be_fetched_says_so(gateway: StartGateway, visit: OpenVisit) -> None:
+    """Where the gateway went before the page's own file had come."""
+    seen = visit(gateway())
+    seen.refusals_expected = True
+    seen.page.route("**/console/memory.js", lambda route: route.abort())
+    seen.open("memory")
+
+    expect(seen.page.locator("main h1")).to_have_text("The gateway does not answer.")
+    expect(seen.page.get_by_role("button", name="Try again")).to_be_visible()
 
 
 def test_metrics_that_are_off_leave_the_rest_working(gateway: StartGateway, visit: OpenVisit) -> None:

@@ -84,11 +84,16 @@ async def test_a_file_that_has_changed_is_sent() -> None:
     assert answer.content == console.load_assets()["app.js"].body
 
 
-async def test_the_page_learns_whether_it_can_draw_and_nothing_else() -> None:
+async def test_the_page_learns_what_it_can_show_and_nothing_else() -> None:
     """These files are open to everyone."""
     answer = await get("/console/config.json")
 
-    assert answer.json() == {"charts": True}
+    assert answer.json() == {"charts": True, "by_meaning": False}
+
+
+def test_the_page_offers_a_search_by_meaning_where_there_is_one() -> None:
+    """An embedding llm is configured, or the choice is not shown."""
+    assert json.loads(console.load_assets(by_meaning=True)["config.json"].body)["by_meaning"] is True
 
 
 def test_without_its_parts_the_console_is_whole_but_for_charts(
@@ -98,7 +103,7 @@ def test_without_its_parts_the_console_is_whole_but_for_charts(
     monkeypatch.setattr(console, "PARTS", tmp_path / "none")
     assets = console.load_assets()
 
-    assert json.loads(assets["config.json"].body) == {"charts": False}
+    assert json.loads(assets["config.json"].body)["charts"] is False
     assert set(NAMES) - set(assets) == PARTS
 
 
@@ -204,3 +209,19 @@ def test_every_phrase_of_the_page_is_in_the_dictionary() -> None:
 
     assert page.phrases | said <= _dictionary("english.js").keys()
     assert len(said) > 20
+
+
+def imported(name: str) -> set[str]:
+    """Every module that this one needs to start."""
+    found = {name}
+    for each in re.findall(r'^(?:import|export) .*from "\./([^"]+)"', text_of(name), re.MULTILINE):
+        found |= imported(each)
+    return found
+
+
+def test_what_the_first_page_needs_is_fetched_at_once() -> None:
+    """Named in the page, not found out module by module; pages that were not asked for are not fetched."""
+    named = re.findall(r'rel="modulepreload" href="console/([^"]+)"', text_of("index.html"))
+
+    assert sorted([*named, "app.js"]) == sorted(imported("app.js"))
+    assert "audit.js" not in named

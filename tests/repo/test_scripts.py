@@ -93,3 +93,38 @@ def test_without_the_right_to_install_the_one_line_is_printed(checkout: Path) ->
 
     assert done.returncode == 1
     assert "sudo apt-get install --no-install-recommends one-package two-package\n" in done.stderr
+
+
+def parts(checkout: Path, npm: str) -> subprocess.CompletedProcess[str]:
+    """The script that fetches the console's parts, with this npm."""
+    command(checkout, "npm", npm)
+    return run(checkout, "console-parts")
+
+
+def test_the_parts_of_the_console_are_fetched_once(checkout: Path) -> None:
+    """By the machine's npm, from the lock file; what is there already costs nothing."""
+    dist = "node_modules/uplot/dist"
+    npm = (
+        "case $1 in --version) echo 10.0.0 ;; *) test -f package-lock.json || exit 9; "
+        f"mkdir -p {dist}; touch {dist}/uPlot.esm.js {dist}/uPlot.min.css {dist}/../LICENSE ;; esac"
+    )
+    first = parts(checkout, npm)
+    again = parts(checkout, "exit 1")
+    folder = checkout / "src/tristar/edge/static/parts"
+
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr
+    assert {path.name for path in folder.iterdir()} == {
+        ".lock",
+        "uPlot.LICENSE.txt",
+        "uPlot.esm.js",
+        "uPlot.min.css",
+    }
+
+
+def test_parts_that_cannot_be_fetched_leave_nothing_half_done(checkout: Path) -> None:
+    """The script fails, for set-up to decide; the next try begins anew."""
+    done = parts(checkout, "case $1 in --version) echo 10.0.0 ;; *) echo no network >&2; exit 1 ;; esac")
+
+    assert done.returncode != 0
+    assert "no network" in done.stderr
+    assert not (checkout / "src/tristar/edge/static/parts").exists()

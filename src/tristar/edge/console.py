@@ -65,10 +65,10 @@ class Asset:
         return cls(body, CONTENT_TYPES[Path(name).suffix], f'"{digest}"')
 
 
-def load_assets() -> dict[str, Asset]:
+def load_assets(*, by_meaning: bool = False) -> dict[str, Asset]:
     """Every file of the console by name, with the configuration that the page starts from."""
     files = {path.name: path.read_bytes() for path in (*STATIC.iterdir(), *_parts()) if path.is_file()}
-    files[CONFIGURATION] = json.dumps({"charts": CHARTS in files}).encode()
+    files[CONFIGURATION] = json.dumps({"charts": CHARTS in files, "by_meaning": by_meaning}).encode()
     return {name: Asset.of(name, body) for name, body in sorted(files.items())}
 
 
@@ -87,9 +87,9 @@ def answer(request: Request, asset: Asset) -> Response:
     return Response(asset.body, headers=headers)
 
 
-def router() -> APIRouter:
-    """The console's routes."""
-    assets = load_assets()
+def router(*, by_meaning: bool = False) -> APIRouter:
+    """The console's routes; `by_meaning` says whether the memory can be searched so."""
+    assets = load_assets(by_meaning=by_meaning)
     routes = APIRouter(prefix="/console", tags=["console"])
 
     @routes.get(

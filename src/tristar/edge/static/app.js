@@ -1,29 +1,38 @@
 /** The console: the frame around its pages, and the way from one to another. */
 
 import { link, read } from "./address.js";
-import { Audit } from "./audit.js";
-import { Calls } from "./calls.js";
 import { showCondition } from "./condition.js";
 import { byId, make, put, setText } from "./dom.js";
 import { Gateway, Gone, Refused } from "./gateway.js";
-import { MemoryEntry } from "./entry.js";
-import { Keys } from "./keys.js";
-import { Llms } from "./llms.js";
 import { Login } from "./login.js";
-import { Memory } from "./memory.js";
 import { Overview } from "./overview.js";
-import { Playground } from "./playground.js";
+import { Page } from "./page.js";
 import { keepLanguage, keepTheme, keptTheme } from "./preferences.js";
-import { AuditRecord } from "./record.js";
 import { say, speak, translate } from "./words.js";
 
 const READY_EVERY_MS = 5_000;
+const OTHERS_AFTER_MS = 500;
 
-/** Each page by its name in the address: the page, and the page of one thing on it. */
+/** Each page by its name in the address, and the page of one thing on it; fetched when first asked for. */
 const PAGES = {
-  overview: [Overview], llms: [Llms, Llms], calls: [Calls], audit: [Audit, AuditRecord],
-  memory: [Memory, MemoryEntry], keys: [Keys], playground: [Playground],
+  overview: [async () => Overview],
+  llms: [async () => (await import("./llms.js")).Llms, async () => (await import("./llms.js")).Llms],
+  calls: [async () => (await import("./calls.js")).Calls],
+  audit: [async () => (await import("./audit.js")).Audit, async () => (await import("./record.js")).AuditRecord],
+  memory: [async () => (await import("./memory.js")).Memory, async () => (await import("./entry.js")).MemoryEntry],
+  keys: [async () => (await import("./keys.js")).Keys],
+  playground: [async () => (await import("./playground.js")).Playground],
 };
+
+/** Fetch every page, so that each is there when it is wanted, even if the gateway is not. */
+const fetchAll = () => Promise.allSettled(Object.values(PAGES).flat().map((page) => page()));
+
+/** Stands for a page whose file did not come. */
+class Missing extends Page {
+  enter() {
+    put(this.root, this.heading(say("trouble_gone"), null), this.trouble(new Gone(), () => location.reload()));
+  }
+}
 
 class Console {
   constructor() {
@@ -42,7 +51,8 @@ class Console {
     this.showNav();
     this.configuration = await this.#configuration();
     this.#watchReady();
-    this.show({ focus: false });
+    await this.show({ focus: false });
+    setTimeout(fetchAll, OTHERS_AFTER_MS);
   }
 
   /** Go to another address within the console. */
@@ -70,7 +80,7 @@ class Console {
 
   /** How the memory may be searched. */
   memoryModes() {
-    return this.configuration.memory_modes ?? ["text"];
+    return this.configuration.by_meaning ? ["hybrid", "text", "semantic"] : ["text"];
   }
 
   /** Resolves after so long, or at once when the signal is aborted. */
@@ -85,12 +95,23 @@ class Console {
   }
 
   /** Show the page that the address names. */
-  show({ focus }) {
+  async show({ focus }) {
     const address = read(location.hash);
     const kinds = PAGES[address.page] ?? PAGES.overview;
-    const Kind = address.id === null ? kinds[0] : (kinds[1] ?? kinds[0]);
-    this.#enter(new Kind(this), address, focus);
+    const wanted = (this.wanted = {});
     this.showNav();
+    const Kind = await this.#fetch(address.id === null ? kinds[0] : (kinds[1] ?? kinds[0]));
+    if (this.wanted === wanted) this.#enter(new Kind(this), address, focus); // else somebody went on meanwhile
+  }
+
+  /** A page's class; where its file cannot be fetched, a page that says so. */
+  async #fetch(page) {
+    try {
+      return await page();
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      return Missing;
+    }
   }
 
   #enter(page, address, focus) {

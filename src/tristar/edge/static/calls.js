@@ -121,7 +121,7 @@ function row(call) {
       make("div", { class: "stack inner" },
         tries > 0 ? make("ol", { class: "attempts" }, ...call.attempts.map((attempt) => tried(attempt, Math.max(call.duration_ms, 1)))) : make("p", { class: "quiet small" }, say(call.rejected_by ? "call_rejected" : "call_untried", { who: call.rejected_by ?? "" })),
         make("p", { class: "row small" },
-          make("span", { class: "quiet" }, [call.endpoint, call.stream ? say("streamed") : say("whole"), call.key_id, money(call.cost_usd)].filter(Boolean).join(" · ")),
+          make("span", { class: "quiet" }, [call.endpoint, call.stream ? say("streamed") : say("whole"), call.key_id, call.cost_usd === null ? null : money(call.cost_usd)].filter(Boolean).join(" · ")),
           call.trace_id ? make("a", { href: link("audit", null, { trace_id: call.trace_id }) }, say("audit_record_of")) : null,
           call.trace_id ? make("span", { class: "mono quiet break" }, call.trace_id) : null))),
   );

@@ -64,7 +64,7 @@ export class Chart {
     const [quiet, edge] = [colour("--quiet"), colour("--edge")];
     const axis = { stroke: quiet, font: FONT, ticks: { show: false }, grid: { stroke: edge, width: 1 } };
     return {
-      width: this.element.clientWidth, height: HEIGHT, padding: [8, 4, 0, 0], legend: { show: false },
+      width: this.element.clientWidth, height: HEIGHT, padding: [8, 18, 0, 0], legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, sync: { key: "overview" }, points: { size: 6 } },
       scales: { x: { time: true, range: () => this.range }, y: { range: (_, low, high) => [0, Math.max(this.least, high ?? 0) * 1.1] } },
       axes: [

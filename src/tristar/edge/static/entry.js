@@ -50,7 +50,7 @@ export class MemoryEntry extends Page {
   }
 
   async #edit(entry) {
-    const conflict = make("div");
+    const conflict = make("div", { class: "stack" });
     const done = await ask({
       title: say("entry_edit"), action: say("save"), content: [conflict, ...entryFields(entry)],
       explain: (error) => (isConflict(error) ? say("conflict") : error.message),

@@ -20,8 +20,8 @@ export class Keys extends Page {
     this.limits = make("div", { class: "stack", id: "limits" });
     const add = make("button", { type: "button", class: "chief", id: "make-key", onclick: () => this.#make() }, say("key_make"));
     put(this.root, this.heading(say("keys"), say("keys_about"), add), this.told, this.list, this.more, make("section", { class: "stack" }, make("h2", {}, say("limits")), make("p", { class: "quiet small" }, say("limits_about")), this.limits));
-    this.#read(null);
-    this.#readLimits();
+    this.names = new Map();
+    this.#read(null).then(() => this.#readLimits());
   }
 
   async #read(cursor, quiet = false) {
@@ -33,17 +33,18 @@ export class Keys extends Page {
 
   #rows({ data, next_cursor: next }) {
     if (next !== null) put(this.more, make("button", { type: "button", onclick: () => this.#read(next) }, say("more")));
+    for (const { id, name } of data) this.names.set(id, name);
     if (data.length === 0) return empty(say("keys_empty"), say("keys_empty_next"));
     return table(say("keys"), this.#columns(), data);
   }
 
   #columns() {
     return [
-      { title: say("name"), head: true, cell: (key) => [key.name, make("span", { class: "quiet small mono under" }, `${key.id} · …${key.hint}`)] },
+      { title: say("name"), head: true, cell: (key) => [key.name, make("span", { class: "quiet small mono under n" }, `${key.id} · …${key.hint}`)] },
       { title: say("state"), cell: (key) => standing(key) },
       { title: say("scopes"), cell: ({ scopes }) => make("span", { class: "tags" }, ...scopes.map((scope) => make("span", { class: "tag" }, scope))) },
       { title: say("allowance"), cell: (key) => allowance(key), wide: true },
-      { title: say("last_used"), cell: ({ last_used_at: at }) => (at === null ? say("never") : ago(at)) },
+      { title: say("last_used"), cell: ({ last_used_at: at }) => make("span", { class: "n" }, at === null ? say("never") : ago(at)) },
       { title: say("actions"), bare: true, cell: (key) => this.#actions(key) },
     ];
   }
@@ -110,7 +111,7 @@ export class Keys extends Page {
   #readLimits() {
     return this.fill(this.limits, (signal) => this.gateway.json("admin/limits?limit=100", { signal }), ({ data, more }) => {
       if (data.length === 0) return empty(say("limits_empty"), say("limits_empty_next"));
-      return [make("ul", { class: "meters" }, ...data.map(subject)), more > 0 ? make("p", { class: "quiet small" }, say("limits_more", { count: number(more) })) : null].filter(Boolean);
+      return [make("ul", { class: "meters" }, ...data.map((use) => subject(use, this.names))), more > 0 ? make("p", { class: "quiet small" }, say("limits_more", { count: number(more) })) : null].filter(Boolean);
     });
   }
 }
@@ -132,8 +133,9 @@ function allowance(key) {
   return make("span", { class: parts.length > 0 ? "small" : "quiet small" }, parts.length > 0 ? parts.join(" · ") : say("unlimited"));
 }
 
-function subject({ subject: name, near, limits }) {
-  return make("li", { class: "card" }, make("div", { class: "row" }, make("span", { class: "strong mono" }, name), near ? make("span", { class: "tag warn" }, say("near")) : null),
+function subject({ subject: name, near, limits }, names) {
+  const known = names.get(name.replace(/^key:/, ""));
+  return make("li", { class: "card" }, make("div", { class: "row" }, known ? make("span", { class: "strong" }, known) : null, make("span", { class: known ? "quiet small mono" : "strong mono" }, name), near ? make("span", { class: "tag warn" }, say("near")) : null),
     ...limits.map(({ limit, of, used, share }) => {
       const usd = limit.startsWith("budget");
       const write = usd ? money : number;

@@ -3,7 +3,7 @@
 import { link } from "./address.js";
 import { make, put } from "./dom.js";
 import { choice, field, line, names, written } from "./form.js";
-import { Page, empty } from "./page.js";
+import { Page, empty, notice } from "./page.js";
 import { ask } from "./dialog.js";
 import { table } from "./table.js";
 import { dateTime, percent, say } from "./words.js";
@@ -55,9 +55,9 @@ export class Memory extends Page {
     return `v1/memory${this.filters.q === "" ? "" : "/search"}?${query}`;
   }
 
-  #rows({ data, next_cursor: next }, first) {
+  #rows({ data, next_cursor: next, notice: told }, first) {
     if (next !== null) put(this.more, make("button", { type: "button", onclick: () => this.#read(next) }, say("more")));
-    if (data.length > 0) return table(say("memory"), COLUMNS(), data, { open: ({ id }) => link("memory", id) });
+    if (data.length > 0) return [told ? notice("warn", told) : null, table(say("memory"), COLUMNS(), data, { open: ({ id }) => link("memory", id) })];
     if (!first) return null;
     const filtered = Object.entries(this.filters).some(([name, value]) => value !== "" && name !== "mode");
     return filtered ? empty(say("memory_nothing"), say("memory_nothing_next")) : empty(say("memory_empty"), say("memory_empty_next"));

@@ -58,21 +58,25 @@ export class Overview extends Page {
   async #begin() {
     this.state("loading");
     this.#showCondition();
+    const first = this.#readColumns().catch((error) => error); // told of below; meanwhile the library comes
     const UPlot = await library(this.house.configuration.charts);
     if (this.signal.aborted) return;
     if (UPlot === null) this.board.before(notice("", say("charts_none"), say("charts_none_next")));
     this.tiles = TILES.map((plan) => new Tile(plan, UPlot));
     put(this.board, ...this.tiles.map((tile) => tile.element));
-    await this.#follow();
+    await this.#follow(await first);
   }
 
   /** Read the history, then follow the stream; when it breaks, begin again. */
-  async #follow() {
+  async #follow(found) {
     while (!this.signal.aborted) {
       try {
-        await this.#readHistory();
+        if (found instanceof Error) throw found;
+        this.#take(found ?? (await this.#readColumns()));
+        found = null;
         for await (const event of this.gateway.events(`admin/history/stream?after=${Math.floor((this.history.columns.at.at(-1) ?? 0) * 1000)}`, this.signal)) this.#hear(JSON.parse(event));
       } catch (error) {
+        found = null;
         if (this.signal.aborted) return;
         if (!this.#broken(error)) return;
       }
@@ -94,10 +98,14 @@ export class Overview extends Page {
     return error.status === 503 || error.status === 429;
   }
 
-  async #readHistory() {
-    this.history = await this.gateway.json(`admin/history?span=${this.span}`, { signal: this.signal });
+  #readColumns() {
+    return this.gateway.json(`admin/history?span=${this.span}`, { signal: this.signal });
+  }
+
+  #take(history) {
+    this.history = history;
     this.readAt = Date.now();
-    this.now = this.history.now;
+    this.now = history.now;
     this.#show();
   }
 
@@ -111,7 +119,7 @@ export class Overview extends Page {
 
   #reread() {
     this.readAt = Date.now();
-    this.#readHistory().catch((error) => {
+    this.#readColumns().then((found) => this.#take(found)).catch((error) => {
       if (!this.signal.aborted && !(error instanceof Gone || error instanceof Refused)) throw error;
     });
   }

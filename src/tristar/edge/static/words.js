@@ -47,7 +47,7 @@ export function percent(value) {
 export function duration(value) {
   if (value === null || value === undefined) return NOTHING;
   if (value < 1) return `${number(value < 0.01 ? Math.round(value * 10_000) / 10 : Math.round(value * 1000))} ms`;
-  return `${number(value)} s`;
+  return value < 120 ? `${number(value)} s` : `${number(value / 60)} min`;
 }
 
 /** US dollars. */
