@@ -18,6 +18,7 @@ EMPTY_SO_FAR = {
     "Anchoring is late by A": "no anchor is configured",
     "Anchored records A": "no anchor is configured",
     "Revocation lag A": "no key was revoked; the histogram is absent before the first time",
+    "Without a vector A": "no llm makes vectors; the metric is absent without one",
     "Last verification A": "nothing has been verified; the metric is absent before the first time",
 }
 FILLED = [(title, filled(expr)) for title, expr in panels() if title not in EMPTY_SO_FAR]
