@@ -60,18 +60,20 @@ def request(*, stream: bool) -> str:
     return bare.replace('"content": ""', f'"content": "{"q" * (REQUEST_BYTES - len(bare))}"')
 
 
+def warm_up(port: int, lua: Path, *, clients: int, core: int) -> None:
+    """A second of the same load, whatever comes of it: a slow gateway has answered nothing by then."""
+    _wrk(port, lua, clients, 1, core)
+
+
 def run(port: int, lua: Path, *, clients: int, seconds: int, core: int, pid: int | None) -> Sample:
     """Load the port for so many whole seconds; processor time is that of the session led by `pid`.
 
     Raises:
         RuntimeError: wrk saw an error: the figures would be those of failures.
     """
-    url = f"http://127.0.0.1:{port}/v1/chat/completions"
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "10s", "-s", str(lua), url]
     before_s = cpu_s(pid) if pid else 0.0
-    done = subprocess.run(pinned(core, command), capture_output=True, text=True, check=True)
+    seen = _wrk(port, lua, clients, seconds, core)
     spent_s = (cpu_s(pid) if pid else 0.0) - before_s
-    seen = json.loads(done.stdout.partition("RESULT ")[2])
     if seen["errors"] or not seen["requests"]:
         raise RuntimeError(f"wrk saw {seen['errors']} errors in {seen['requests']} requests on port {port}")
     return Sample(
@@ -79,5 +81,14 @@ def run(port: int, lua: Path, *, clients: int, seconds: int, core: int, pid: int
         p50_ms=seen["p50_ms"],
         p99_ms=seen["p99_ms"],
         cpu_us=spent_s * 1e6 / seen["requests"],
-        requests=seen["requests"],
+        requests=int(seen["requests"]),
     )
+
+
+def _wrk(port: int, lua: Path, clients: int, seconds: int, core: int) -> dict[str, float]:
+    """What wrk's script says at its end."""
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "-s", str(lua), url]
+    done = subprocess.run(pinned(core, command), capture_output=True, text=True, check=True)
+    seen: dict[str, float] = json.loads(done.stdout.partition("RESULT ")[2])
+    return seen

@@ -43,7 +43,7 @@ general_settings: {{master_key: {key}}}
 def measure(folder: Path, upstream: int, streaming: int, plan: Plan) -> dict[str, Any]:
     """Every row of JSON and of streams, the memory after each, and the versions."""
     _install()
-    slow = replace(plan, seconds=2 * plan.seconds)  # LiteLLM needs seconds for one stream of 64
+    slow = replace(plan, seconds=4 * plan.seconds)  # LiteLLM needs seconds for one stream of 64
     rows: dict[str, Any] = {"versions": versions(), "json": {}, "sse": {}}
     for name in ("litellm, prometheus", "litellm", "portkey"):
         with _peer(name, folder / f"{name}-json", upstream) as served:

@@ -9,7 +9,6 @@ from benchmarks import load
 from benchmarks.nginx import Served
 
 GATEWAY_CORE, LOAD_CORE = 0, 1
-WARM_UP_S = 1
 STREAM_CLIENTS = 64
 
 
@@ -32,12 +31,13 @@ def median(
     """The median of each figure over the plan's runs, after a warm-up."""
     folder.mkdir(parents=True, exist_ok=True)
     lua = load.script(folder, stream=stream, headers=served.headers)
-
-    def run(seconds: int, pid: int | None) -> load.Sample:
-        return load.run(served.port, lua, clients=clients, seconds=seconds, core=LOAD_CORE, pid=pid)
-
-    run(WARM_UP_S, None)
-    samples = [run(plan.seconds, served.pid or None) for _ in range(plan.repeats)]
+    load.warm_up(served.port, lua, clients=clients, core=LOAD_CORE)
+    samples = [
+        load.run(
+            served.port, lua, clients=clients, seconds=plan.seconds, core=LOAD_CORE, pid=served.pid or None
+        )
+        for _ in range(plan.repeats)
+    ]
     return {
         name: round(statistics.median(getattr(sample, name) for sample in samples), 3)
         for name in asdict(samples[0])
