@@ -15,6 +15,7 @@ _OVERSAMPLED = 4
 _MOST_OVERSAMPLED = 640
 _FIRST_ROOM = 1024
 _BLOCK = 8192
+_PART = 32
 _GONE = -1
 
 
@@ -107,8 +108,7 @@ class Neighbours:
         signs = self._words_of(np.packbits(asked > 0, bitorder="little").tobytes())
         hidden = ~self._eligible(table, projects, among)
         rows = self._roughly(table, signs, hidden, max(count, min(_OVERSAMPLED * count, _MOST_OVERSAMPLED)))
-        closeness = self._signs_of(table, rows) @ asked
-        best = rows[np.argsort(-closeness, kind="stable")[:count]]
+        best = rows[np.argsort(-self._closeness(table, rows, asked), kind="stable")[:count]]
         found: list[int] = table.seqs[best].tolist()
         return [seq for seq in found if seq != _GONE]
 
@@ -149,9 +149,17 @@ class Neighbours:
     def _words_of(self, bits: bytes) -> NDArray[np.uint64]:
         return np.frombuffer(bits.ljust(self._words * 8, b"\0"), dtype="<u8")
 
-    def _signs_of(self, table: _Table, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    def _closeness(
+        self, table: _Table, rows: NDArray[np.intp], asked: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """How much of the vector lies where the signs are positive: it ranks as the product with them."""
         octets = np.ascontiguousarray(table.bits[:, rows].T).view(np.uint8)
-        return np.unpackbits(octets, axis=1, bitorder="little")[:, : self._dims].astype(np.float32) * 2 - 1
+        close = np.empty(len(rows), dtype=np.float32)
+        for first in range(0, len(rows), _PART):
+            some = octets[first : first + _PART]
+            positive = np.unpackbits(some, axis=1, bitorder="little")[:, : self._dims]
+            close[first : first + _PART] = positive.astype(np.float32) @ asked
+        return close
 
     def _empty(self, rows: int) -> _Table:
         return _Table(
