@@ -78,6 +78,7 @@ def test_a_gateway_that_is_gone_is_said_and_found_again(gateway: StartGateway, v
 
     expect(seen.page.locator("#overview-trouble")).to_contain_text("does not answer")
     expect(seen.page.locator("#overview-trouble")).to_contain_text("The figures are from")
+    expect(seen.page.locator("#reading")).to_be_empty()
     seen.assert_whole("gone-overview")
     seen.go("audit")
     expect(seen.page.locator("#records")).to_contain_text("The gateway does not answer.")

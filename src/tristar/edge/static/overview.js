@@ -87,6 +87,7 @@ export class Overview extends Page {
   /** Say what is wrong; whether it is worth trying again. */
   #broken(error) {
     const shown = this.now === null ? null : clock(this.now.at * 1000);
+    setText(this.read, ""); // nothing is live now
     if (error instanceof Gone) {
       this.state(shown === null ? "gone" : "stale");
       put(this.broken, notice("bad", say("gone"), shown === null ? say("gone_next") : say("gone_since", { time: shown })));
