@@ -18,6 +18,7 @@ _fields_decoder = msgspec.json.Decoder(Fields)
 _str = msgspec.json.Decoder(str)
 _flag = msgspec.json.Decoder(bool | None)
 _names = msgspec.json.Decoder(list[str] | None)
+_whole: "msgspec.json.Decoder[int | None]" = msgspec.json.Decoder(int | None)
 
 
 def encode(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
@@ -97,6 +98,18 @@ def read_fallbacks(fields: Fields) -> tuple[str, ...] | None:
     """The llm_ids in `fallbacks`, TriStar's own field."""
     named = optional(fields, "fallbacks", _names, "an array of model names")
     return None if named is None else tuple(named)
+
+
+def read_limit(fields: Fields, *names: str) -> int | None:
+    """The first of these fields that says how many tokens of output there may be; None where none does."""
+    for name in names:
+        try:
+            limit = _whole.decode(fields.get(name, NULL))
+        except UNREADABLE:
+            continue  # the upstream's to refuse
+        if limit is not None:
+            return max(0, limit)
+    return None
 
 
 def read_messages(fields: Fields) -> msgspec.Raw:

@@ -20,6 +20,7 @@ from tristar.providers.fields import (
     is_absent,
     raw,
     read_fallbacks,
+    read_limit,
     read_messages,
     read_model,
     read_object,
@@ -43,7 +44,6 @@ class _Turn(msgspec.Struct):
     content: str | list[_Block] | None = None
 
 
-_whole: "msgspec.json.Decoder[int | None]" = msgspec.json.Decoder(int | None)
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _system = msgspec.json.Decoder(str | list[msgspec.Raw] | None)
 _turn = msgspec.json.Decoder(_Turn)
@@ -75,11 +75,7 @@ class MessagesCall:
     @property
     def output_limit(self) -> int | None:
         """The tokens that the answer may have at most; None if the client does not say, or says nonsense."""
-        try:
-            limit = _whole.decode(self.fields.get("max_tokens", NULL))
-        except UNREADABLE:
-            return None  # the upstream's to refuse
-        return None if limit is None else max(0, limit)
+        return read_limit(self.fields, "max_tokens")
 
     def question(self) -> str:
         """See `Talk.question`."""

@@ -8,7 +8,6 @@ import msgspec
 
 from tristar.providers.dialect import Dialect, Outgoing
 from tristar.providers.fields import (
-    NULL,
     UNREADABLE,
     Fields,
     encode,
@@ -16,6 +15,7 @@ from tristar.providers.fields import (
     raw,
     read_fallbacks,
     read_fields,
+    read_limit,
     read_messages,
     read_model,
     read_object,
@@ -46,7 +46,6 @@ class _Turn(msgspec.Struct):
     content: str | list[_Part] | None = None
 
 
-_whole: "msgspec.json.Decoder[int | None]" = msgspec.json.Decoder(int | None)
 _options = msgspec.json.Decoder(_StreamOptions | None)
 _messages = msgspec.json.Decoder(list[msgspec.Raw])
 _turn = msgspec.json.Decoder(_Turn)
@@ -80,14 +79,7 @@ class ChatCall:
     @property
     def output_limit(self) -> int | None:
         """The tokens that the answer may have at most; None if the client does not say, or says nonsense."""
-        for name in ("max_completion_tokens", "max_tokens"):
-            try:
-                limit = _whole.decode(self.fields.get(name, NULL))
-            except UNREADABLE:
-                continue  # the upstream's to refuse
-            if limit is not None:
-                return max(0, limit)
-        return None
+        return read_limit(self.fields, "max_completion_tokens", "max_tokens")
 
     def question(self) -> str:
         """See `Talk.question`."""

@@ -18,6 +18,7 @@ from tristar.providers.fields import (
     optional,
     raw,
     read_fallbacks,
+    read_limit,
     read_model,
     read_object,
     read_stream,
@@ -32,7 +33,6 @@ from tristar.providers.surface import MemoryAsk, StreamWriter, Surface, read_mem
 
 PATH = "/responses"
 
-_whole: "msgspec.json.Decoder[int | None]" = msgspec.json.Decoder(int | None)
 _flag: "msgspec.json.Decoder[bool | None]" = msgspec.json.Decoder(bool | None)
 _text: "msgspec.json.Decoder[str | None]" = msgspec.json.Decoder(str | None)
 _anything = msgspec.json.Decoder()
@@ -92,11 +92,7 @@ class ResponsesCall:
     @property
     def output_limit(self) -> int | None:
         """The tokens that the answer may have at most; None if the client does not say, or says nonsense."""
-        try:
-            limit = _whole.decode(self.fields.get("max_output_tokens", NULL))
-        except UNREADABLE:
-            return None  # the upstream's to refuse
-        return None if limit is None else max(0, limit)
+        return read_limit(self.fields, "max_output_tokens")
 
     def question(self) -> str:
         """See `Talk.question`."""
