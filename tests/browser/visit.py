@@ -52,6 +52,7 @@ class Visit:
         """Go to another page by its link in the navigation, and wait until it is filled."""
         self.page.locator(f'nav a[href="#/{page}"]').click()
         expect(self.page.locator(f'nav a[href="#/{page}"]')).to_have_attribute("aria-current", "page")
+        expect(self.page.locator(f'main[data-page="{page}"]')).to_be_visible(timeout=15_000)
         return self.settle()
 
     def settle(self) -> "Visit":

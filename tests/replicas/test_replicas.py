@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import httpx
 import pytest
@@ -94,6 +95,12 @@ def test_a_long_stream_is_finished_after_sigterm(site: Site) -> None:
     assert sum("word" in line for line in rest) == 40
 
 
+def serves(gateway: Gateway) -> bool:
+    """Whether nginx has sent it requests since it was started."""
+    scrape = gateway.scrape()
+    return scrape.value("ailinux_request_count", endpoint="/v1/chat/completions", status="200") > 0
+
+
 def test_an_upgrade_host_by_host_loses_no_request(site: Site) -> None:
     """Under load through nginx, whole and streamed: every answer is whole, in one log once, of one call."""
     calls_before = len(site.upstream.journal.of("fast"))
@@ -118,7 +125,10 @@ def test_an_upgrade_host_by_host_loses_no_request(site: Site) -> None:
     for thread in threads:
         thread.start()
     try:
-        codes = [site.restart(number) for number in range(2)]
+        codes = []
+        for number, gateway in enumerate(site.gateways):
+            codes.append(site.restart(number))
+            until(partial(serves, gateway))  # nginx leaves it alone for a while
     finally:
         stop.set()
         for thread in threads:
