@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from tests.gateway.fixtures import gateway, house, lane
 from tests.upstream import Upstream
 
-# How long an example takes is the machine's affair, not the code's.
-settings.register_profile("unhurried", deadline=None)
+# How long examples take is the machine's affair, not the code's.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
 __all__ = ["gateway", "house", "lane", "upstream"]

@@ -27,11 +27,8 @@ class Place:
 
     gateway: Gateway
     upstream: Upstream
-
-    @property
-    def sdk(self) -> anthropic.Anthropic:
-        """Anthropic's own client."""
-        return anthropic.Anthropic(base_url=self.gateway.url, api_key=ADMIN_KEY, max_retries=0)
+    sdk: anthropic.Anthropic
+    """Anthropic's own client."""
 
     def look(self, model: str, surface: Surface = MESSAGES, **asked: Any) -> View:  # noqa: ANN401 - JSON values
         """Ask with the admin's key."""
@@ -71,7 +68,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         env = {"TRISTAR_ADMIN_KEY": ADMIN_KEY, "OPERATOR_KEY": "sk-canary-operator"}
         gateway = Gateway(tmp_path_factory.mktemp("messages"), toml=toml, env=env)
         with watched(gateway):
-            yield Place(gateway.start(), upstream)
+            gateway.start()
+            with anthropic.Anthropic(base_url=gateway.url, api_key=ADMIN_KEY, max_retries=0) as sdk:
+                yield Place(gateway, upstream, sdk)
             assert_books_balance(gateway)
 
 

@@ -153,8 +153,10 @@ def test_openais_sdk_gathers_a_stream_with_tools(place: Place, model: str) -> No
     answer = Answer(tools=(ToolCall("f", '{"a":1}', "c1"), ToolCall("g", "{}", "c2")))
     place.native.on("tools", answer)
     place.plain.on("tools", answer)
-    sdk = openai.OpenAI(base_url=f"{place.gateway.url}/v1", api_key="none", max_retries=0)
-    with sdk.responses.stream(model=model, input="hi") as stream:
+    with (
+        openai.OpenAI(base_url=f"{place.gateway.url}/v1", api_key="none", max_retries=0) as sdk,
+        sdk.responses.stream(model=model, input="hi") as stream,
+    ):
         kinds = [event.type for event in stream]
         final = stream.get_final_response()
 

@@ -34,6 +34,10 @@ class Client(Protocol):
         """The status and the error of a request that fails."""
         ...
 
+    def close(self) -> None:
+        """Hang up."""
+        ...
+
 
 class ChatClient:
     """OpenAI's SDK on `/v1/chat/completions`. See `Client`."""
@@ -64,6 +68,10 @@ class ChatClient:
             return error.status_code, body if isinstance(body, dict) else {}
         return 200, {}
 
+    def close(self) -> None:
+        """See `Client.close`."""
+        self.sdk.close()
+
 
 class MessagesClient:
     """Anthropic's SDK on `/v1/messages`. See `Client`."""
@@ -89,6 +97,10 @@ class MessagesClient:
             body = error.body
             return error.status_code, body["error"] if isinstance(body, dict) else {}
         return 200, {}
+
+    def close(self) -> None:
+        """See `Client.close`."""
+        self.sdk.close()
 
 
 class ResponsesClient:
@@ -122,6 +134,10 @@ class ResponsesClient:
             body = error.body
             return error.status_code, body if isinstance(body, dict) else {}
         return 200, {}
+
+    def close(self) -> None:
+        """See `Client.close`."""
+        self.sdk.close()
 
 
 CLIENTS: dict[str, Callable[[str], Client]] = {

@@ -1,7 +1,7 @@
 """The official SDKs against recorded answers of each dialect: what is heard, counted and recorded is one."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import pytest
@@ -47,7 +47,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         gateway = Gateway(folder, toml=document(*tables), env={"PAIRS_KEY": "sk-canary-pairs"})
         stack.enter_context(watched(gateway))
         gateway.start()
-        yield Stage(gateway, upstreams, {name: make(gateway.url) for name, make in CLIENTS.items()})
+        clients = {name: stack.enter_context(closing(make(gateway.url))) for name, make in CLIENTS.items()}
+        yield Stage(gateway, upstreams, clients)
         assert_books_balance(gateway)
 
 
