@@ -46,13 +46,17 @@ class Visit:
     def open(self, page: str = "overview") -> "Visit":
         """Open a page of the console, `audit/5` say, and wait until it is filled."""
         self.page.goto(f"{self.url}/console#/{page}")
-        return self.settle()
+        return self._arrive(re.split("[/?]", page)[0])
 
     def go(self, page: str) -> "Visit":
         """Go to another page by its link in the navigation, and wait until it is filled."""
         self.page.locator(f'nav a[href="#/{page}"]').click()
         expect(self.page.locator(f'nav a[href="#/{page}"]')).to_have_attribute("aria-current", "page")
-        expect(self.page.locator(f'main[data-page="{page}"]')).to_be_visible(timeout=15_000)
+        return self._arrive(page)
+
+    def _arrive(self, page: str) -> "Visit":
+        there = f'main:is([data-page="{page}"], [data-page="login"])'
+        expect(self.page.locator(there)).to_be_visible(timeout=15_000)
         return self.settle()
 
     def settle(self) -> "Visit":
