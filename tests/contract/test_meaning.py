@@ -191,10 +191,11 @@ def test_a_killed_worker_leaves_its_question_as_an_orphan(gateway: StartGateway,
 
 def test_one_bad_entry_holds_up_no_other(gateway: StartGateway, upstream: Upstream) -> None:
     """The llm refuses the lot: each is asked for alone."""
-    upstream.on("embed", Status(503), Status(400), Status(400), Meant())
+    upstream.on("embed", Status(503))
     running = gateway(toml=toml(upstream, breaker={"failures": 50, "min_calls": 100}))
     for number in range(3):
         remember(running, f"automobile {number}")
+    upstream.on("embed", Status(400), Status(400), Meant())  # all three wait by now: the lot, then one alone
     await_vectors(running, waiting=1)
 
     assert len(search(running, "car", mode="semantic")["data"]) == 2

@@ -51,6 +51,8 @@ def read_records(directory: Path) -> list[Record]:
     """Every record of an audit directory by sequence number; a torn last line is left out."""
     records = []
     for segment in sorted((directory / "segments").glob("*.jsonl*")):
+        if segment.suffix not in {".jsonl", ".zst"}:
+            continue  # one that is being written
         content = segment.read_bytes()
         if segment.suffix == ".zst":
             content = zstandard.ZstdDecompressor().decompressobj().decompress(content)
