@@ -15,9 +15,8 @@ import msgspec
 from tristar.auth.actor import Actor
 from tristar.clock import Clock
 from tristar.errors import BadRequest, GatewayError, NoRecord, Unavailable, UpstreamFailed
-from tristar.exchange import WORDS_KEPT, Exchange, strictest
+from tristar.exchange import WORDS_KEPT, Exchange, PromptPolicy, strictest
 from tristar.ledger import Ledger
-from tristar.limits.allowance import Subject
 from tristar.limits.headers import rate_limit_headers
 from tristar.limits.usage import Refusal, tightest
 from tristar.memory.recall import Recollection, Scope
@@ -135,7 +134,7 @@ class Corridor:
         """Tell how many tokens a messages request has: counted by the provider, else estimated; as `chat`."""
         call = parse_count(asked.body)
         route = self._begin(call, asked)
-        asked.exchange.prompt_policy = strictest([asked.actor.prompt_policy, route[0].prompts])
+        asked.exchange.prompt_policy = _policy(asked.actor, route[:1])
         self._ledger.check()
         if call.passes(dialect_for(route[0], call)):
             await self._serve(call, route[:1], asked, reply)
@@ -148,7 +147,7 @@ class Corridor:
     async def _talk(self, call: Talk, asked: Asked, reply: Reply) -> None:
         route = self._begin(call, asked)
         exchange = asked.exchange
-        exchange.prompt_policy = strictest([asked.actor.prompt_policy, *[llm.prompts for llm in route]])
+        exchange.prompt_policy = _policy(asked.actor, route)
         if call.stream and exchange.prompt_policy in WORDS_KEPT:
             exchange.answer_calls = []
         self._ledger.check()
@@ -163,7 +162,7 @@ class Corridor:
         """
         call = parse_embedding(asked.body)
         route = self._begin(call, asked, one_model=True)
-        asked.exchange.prompt_policy = strictest([asked.actor.prompt_policy, *[llm.prompts for llm in route]])
+        asked.exchange.prompt_policy = _policy(asked.actor, route)
         self._ledger.check()
         await self._serve(call, route, asked, reply)
 
@@ -194,7 +193,10 @@ class Corridor:
         key = UNLIMITED
         if subjects:
             route = await self._quota.affordable(route, asked.actor)
-            key = await self._draw(subjects, errand, route)
+            drawn = await self._quota.draw(subjects, call, exchange.attempts, errand.deadline, route)
+            if isinstance(drawn, Refusal):
+                raise refuse(exchange, drawn)
+            key = drawn
         try:
             if call.stream:
                 await self._stream(route, errand, key, reply)
@@ -226,14 +228,6 @@ class Corridor:
             if found.note:
                 call.add_note(found.note)
         exchange.details = {**(exchange.details or {}), "memory": exchange.recalled}
-
-    async def _draw(self, subjects: Sequence[Subject], errand: Errand, route: Sequence[Llm]) -> Share:
-        """The key's share of this request."""
-        exchange = errand.exchange
-        drawn = await self._quota.draw(subjects, errand.call, exchange.attempts, errand.deadline, route)
-        if isinstance(drawn, Refusal):
-            raise refuse(errand.exchange, drawn)
-        return drawn
 
     def _route(self, call: Call, actor: Actor, *, one_model: bool) -> Sequence[Llm]:
         tokens = 0
@@ -370,6 +364,14 @@ def _able(route: Sequence[Llm], call: Call) -> Sequence[Llm]:
     return able
 
 
+def _policy(actor: Actor, route: Sequence[Llm]) -> PromptPolicy:
+    """What the record keeps of the words: what the strictest of the key and the llms that may answer says."""
+    policies = {actor.prompt_policy}
+    for llm in route:
+        policies.add(llm.prompts)
+    return strictest(policies)
+
+
 def _note_answer(stream: LiveStream, errand: Errand) -> None:
     """The text of the answer so far, once for each llm that gave a part of it; tool calls are apart.
 
@@ -385,7 +387,8 @@ def with_limits(headers: Headers, key: Share, llm: Share) -> Headers:
     """The headers of an answer, with how far the limits are used that it drew upon."""
     if key is UNLIMITED and llm is UNLIMITED:
         return headers
-    return headers + rate_limit_headers(tightest(key.standings, llm.standings))
+    told = key.standings if llm is UNLIMITED else tightest(key.standings, llm.standings)
+    return headers + rate_limit_headers(told)
 
 
 def upstream_headers(exchange: Exchange) -> bytes:

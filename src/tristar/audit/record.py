@@ -332,15 +332,10 @@ class Scribe:
             exchange.method,
             exchange.llm_id,
             last.provider if last else None,
-            _asked(exchange),
+            exchange.model_asked if exchange.model_asked == exchange.llm_id else _asked(exchange),
             _answered(last) if last else None,
             [_try(attempt) for attempt in attempts],
-            sum([attempt.tokens_input for attempt in attempts]),
-            sum([attempt.tokens_output for attempt in attempts]),
-            _source(attempts),
-            _price_source(attempts),
-            _cost_usd(attempts),
-            _first_token_ms(attempts),
+            *(_of_one(attempts[0]) if len(attempts) == 1 else _of_all(attempts)),
             _finish(exchange.finish_reason),
             exchange.streamed,
             *self._fingerprint(exchange.prompt if exchange.prompt_policy != "none" else None),
@@ -404,9 +399,9 @@ def _resource(exchange: Exchange) -> str:
 
 
 def _asked(exchange: Exchange) -> str | None:
-    """What the client asked for: an llm_id as a rule, which needs no second look."""
+    """What the client asked for, where it is not the llm_id that answered, which needs no second look."""
     asked = exchange.model_asked
-    return asked if asked is None or asked == exchange.llm_id else plain.text(asked, _FIELD_CHARS)
+    return None if asked is None else plain.text(asked, _FIELD_CHARS)
 
 
 def _answered(attempt: Attempt) -> str | None:
@@ -424,10 +419,36 @@ def _upstream_word(word: str) -> str:
     return plain.text(word, _FIELD_CHARS)
 
 
+def _of_one(attempt: Attempt) -> "_Sums":
+    """As `_of_all`, of the only attempt."""
+    first_token_s = attempt.first_token_s
+    return (
+        attempt.tokens_input,
+        attempt.tokens_output,
+        attempt.tokens_source,
+        attempt.price,
+        None if attempt.price in _NO_COST else attempt.cost_nanousd / 1e9,
+        None if first_token_s is None else _ms(attempt.started_s + first_token_s),
+    )
+
+
+def _of_all(attempts: list[Attempt]) -> "_Sums":
+    """Tokens in and out and their source, the cost's source and the cost, the time to the first token."""
+    return (
+        sum(attempt.tokens_input for attempt in attempts),
+        sum(attempt.tokens_output for attempt in attempts),
+        _source(attempts),
+        _price_source(attempts),
+        _cost_usd(attempts),
+        _first_token_ms(attempts),
+    )
+
+
+_Sums = tuple[int, int, TokenSource, PriceSource, float | None, float | None]
+
+
 def _source(attempts: list[Attempt]) -> TokenSource:
     """`estimated` if any part of the sum is."""
-    if len(attempts) == 1:
-        return attempts[0].tokens_source
     sources = {attempt.tokens_source for attempt in attempts}
     if "estimated" in sources:
         return "estimated"
@@ -436,8 +457,6 @@ def _source(attempts: list[Attempt]) -> TokenSource:
 
 def _price_source(attempts: list[Attempt]) -> PriceSource:
     """Where the sum comes from: `unknown` if a part of it is missing, else as the last attempt that cost."""
-    if len(attempts) == 1:
-        return attempts[0].price
     sources = [attempt.price for attempt in attempts if attempt.price != "none"]
     if "unknown" in sources:
         return "unknown"

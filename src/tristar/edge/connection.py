@@ -169,11 +169,14 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, piece: bytes) -> None:
         """A piece of the request's target."""
-        self._turn().target += piece
+        turn = self._reading
+        assert turn is not None  # noqa: S101 - see `_turn`; calling it for each piece costs more than the piece
+        turn.target += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header field."""
-        turn = self._turn()
+        turn = self._reading
+        assert turn is not None  # noqa: S101 - the same
         if not turn.method:
             turn.headers.append((name.lower(), value))
 
@@ -183,8 +186,9 @@ class Connection(asyncio.Protocol):
         if parser.should_upgrade():
             return
         turn = self._turn()
-        is_http_1_0 = parser.get_http_version() == "1.0"
-        expects = _check_head(turn, parser.get_http_version())
+        version = parser.get_http_version()
+        is_http_1_0 = version == "1.0"
+        expects = _check_head(turn, version)
         turn.open(
             parser.get_method().decode("ascii"),
             _path(turn.target),
@@ -201,7 +205,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the request's body."""
-        turn = self._turn()
+        turn = self._reading
+        assert turn is not None  # noqa: S101 - the same
         self._fed = True
         turn.feed(piece)
         if turn.arrived_bytes > BUFFER_BYTES:

@@ -149,10 +149,10 @@ class Front:
 
     def _begin(self, visit: Visit, incoming: Incoming, endpoint: str) -> Exchange:
         exchange = begin_exchange(visit, incoming, endpoint, self._clock, self._ids)
-        incoming.peer = visit.client
+        incoming.peer = exchange.ip_address
         if incoming.forwarded is not None:
             said = [value for name, value in incoming.forwarded if name == self._proxies.header]
-            exchange.ip_address = self._proxies.client(visit.client, said)
+            exchange.ip_address = self._proxies.client(incoming.peer, said)
         if incoming.origin is not None:
             exchange.readable_by = self._origins.allowed(incoming.origin)
         return exchange

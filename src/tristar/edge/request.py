@@ -70,6 +70,9 @@ class Incoming(msgspec.Struct):
 
 
 def _authorization(incoming: Incoming, value: bytes) -> None:
+    if value.startswith(b"Bearer "):  # as nearly everybody writes it
+        incoming.key = value[7:].decode("latin-1").strip()
+        return
     scheme, _, key = value.decode("latin-1").partition(" ")
     if scheme.lower() == "bearer":
         incoming.key = key.strip()

@@ -123,12 +123,14 @@ class Turn:
             return
         self._pieces.append(piece)
         self.arrived_bytes += len(piece)
-        self.wake()
+        if self._waiter is not None:
+            self.wake()
 
     def complete(self) -> None:
         """The body has ended properly."""
         self.received = True
-        self.wake()
+        if self._waiter is not None:
+            self.wake()
 
     def fail(self, failure: GatewayError) -> None:
         """The body will not end properly."""
@@ -275,5 +277,6 @@ class Turn:
     def _end_now(self) -> None:
         """The last byte was handed over."""
         self.ended = True
-        self.wake()
+        if self._waiter is not None:
+            self.wake()
         self._line.finish(self)

@@ -1,5 +1,6 @@
 """How a host fared over time: slices of counts, fine for a quarter of an hour, coarse for a week."""
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -211,10 +212,7 @@ def cost_per_hour(of: Slice) -> float:
 
 def bucket_of(seconds: float) -> int:
     """The place of a latency among the buckets."""
-    for index, bound in enumerate(HTTP_BOUNDS_S):
-        if seconds <= bound:
-            return index
-    return len(HTTP_BOUNDS_S)
+    return bisect_left(HTTP_BOUNDS_S, seconds)
 
 
 def quantile(of: float, counts: Sequence[int]) -> float | None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from tristar.audit.draft import Draft
@@ -84,7 +85,7 @@ class HostLedger:
         if slot >= 0:
             self._slots.retire(slot)
         if draft is None or not self._strict:
-            self._way.enter(draft, exchange.account(), slot, lambda _: self._clear(slot))
+            self._way.enter(draft, exchange.account(), slot, partial(self._clear, slot))
             return
         await self._durable(draft, exchange.account(), slot)
 
@@ -116,7 +117,9 @@ class HostLedger:
         if not await fate:
             raise no_record(self._way.reason)
 
-    def _clear(self, slot: int) -> None:
+    def _clear(self, slot: int, durable: bool = True) -> None:
+        """Its fate is known, whatever it is."""
+        del durable
         # Without a hub nobody has taken the record: the slot stays, so that it is found later.
         if slot >= 0 and not self._way.lost:
             self._slots.clear(slot)

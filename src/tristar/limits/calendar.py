@@ -26,11 +26,13 @@ def month_left_s(time_s: float) -> float:
 class Periods:
     """Today and this month, as a wall clock says that may step."""
 
-    __slots__ = ("day", "month")
+    __slots__ = ("day", "month", "since_s", "till_s")
 
     def __init__(self) -> None:
         self.day = -1
         self.month = 0
+        self.since_s = self.till_s = 0
+        """Within these Unix times `reach` changes nothing."""
 
     def reach(self, time_s: float) -> None:
         """Follow the clock to this Unix time.
@@ -42,3 +44,4 @@ class Periods:
         if day > self.day or day < self.day - 1:
             self.day = day
             self.month = month_of(day)
+            self.since_s, self.till_s = (day - 1) * DAY_S, (day + 1) * DAY_S

@@ -72,7 +72,9 @@ class Purse:
 
     def settle(self, reservation: Reservation, actual: Amount | None) -> None:
         """See `Limiter.settle`."""
-        if not reservation.settled:
+        if not reservation.settled and (
+            reservation.need.cost_microusd or (actual is not None and actual.cost_microusd)
+        ):
             _, microusd = charge(reservation, actual)
             if microusd:
                 self._note(reservation, microusd)

@@ -150,24 +150,25 @@ def unpriced(subjects: Sequence[Subject], need: Amount) -> Refusal | None:
 def standings(subjects: Sequence[Subject], usages: Sequence[Usage]) -> Standings:
     """What `x-ratelimit-*` tells: of each kind the limit of which least is left."""
     requests = tokens = None
+    requests_left = tokens_left = math.inf
     for subject, usage in zip(subjects, usages, strict=True):
         allowance = subject.allowance
         limit = allowance.requests_per_minute
         if limit is not None:
             left = limit * MINUTE_MS - usage.requests
-            if requests is None or left < requests[0]:
-                requests = left, limit
+            if left < requests_left:
+                requests_left, requests = left, _standing(left, limit)
         limit = allowance.tokens_per_minute
         if limit is not None:
             left = limit * MINUTE_MS - usage.tokens - usage.held_tokens * MINUTE_MS
-            if tokens is None or left < tokens[0]:
-                tokens = left, limit
-    return Standings(requests and _standing(*requests), tokens and _standing(*tokens))
+            if left < tokens_left:
+                tokens_left, tokens = left, _standing(left, limit)
+    return Standings(requests, tokens)
 
 
 def _standing(left: int, limit: int) -> Standing:
     used_ms = (limit * MINUTE_MS - left) / limit if limit else 0
-    return Standing(limit, max(0, left) // MINUTE_MS, used_ms / 1000)
+    return Standing(limit, left // MINUTE_MS if left > 0 else 0, used_ms / 1000)
 
 
 def _waits(allowance: Allowance, usage: Usage, need: Amount, time_s: float) -> Iterator[tuple[Limit, float]]:

@@ -127,6 +127,8 @@ class Requests:
 
 def _upstream_s(attempts: Sequence[Attempt]) -> float:
     """How long an upstream was waited for; hedged attempts overlap, and such time counts once."""
+    if len(attempts) == 1:
+        return attempts[0].duration_s
     total_s = ended_s = 0.0
     for attempt in attempts:
         end_s = attempt.started_s + attempt.duration_s

@@ -6,14 +6,15 @@ A new dialect is one package with these functions, named in `dialects.py`; then 
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
+
 from tristar.providers.neutral import Answer, Completion, Conversation, Piece, Usage
 
 Headers = list[tuple[bytes, bytes]]
 ErrorKind = Literal["auth", "context_length", "content_filter", "quota"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A request as it goes upstream: `path` behind the provider's base URL, and the JSON body."""
 
     path: str

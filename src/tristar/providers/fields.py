@@ -103,8 +103,11 @@ def read_fallbacks(fields: Fields) -> tuple[str, ...] | None:
 def read_limit(fields: Fields, *names: str) -> int | None:
     """The first of these fields that says how many tokens of output there may be; None where none does."""
     for name in names:
+        value = fields.get(name)
+        if value is None:
+            continue
         try:
-            limit = _whole.decode(fields.get(name, NULL))
+            limit = _whole.decode(value)
         except UNREADABLE:
             continue  # the upstream's to refuse
         if limit is not None:
@@ -112,14 +115,14 @@ def read_limit(fields: Fields, *names: str) -> int | None:
     return None
 
 
-def read_messages(fields: Fields) -> msgspec.Raw:
+def read_messages(fields: Fields) -> bytes:
     """The bytes of `messages`.
 
     Raises:
         BadRequest: they are not an array.
     """
-    messages = fields.get("messages")
-    if messages is None or bytes(messages)[:1] != b"[":
+    messages = bytes(fields.get("messages", b""))
+    if messages[:1] != b"[":
         raise BadRequest("`messages` must be an array of message objects.", param="messages")
     return messages
 

@@ -155,7 +155,9 @@ MOST_TOKENS = 10**12
 
 def tokens(told: int | None) -> int:
     """A provider's count, within reason."""
-    return min(max(0, told or 0), MOST_TOKENS)
+    if told is None or told <= 0:
+        return 0
+    return told if told <= MOST_TOKENS else MOST_TOKENS  # noqa: FURB136 - half the cost of min()
 
 
 class Usage(msgspec.Struct, frozen=True):

@@ -4,7 +4,6 @@ Every request that is written to an upstream is one attempt in the exchange, als
 ones. The route is walked in order; what follows a failure is `failure.verdict`'s to say.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import TypeVar
@@ -15,6 +14,7 @@ from tristar.clock import Clock
 from tristar.errors import AllTargetsOpen, DeadlineExceeded, UpstreamBroken, UpstreamFailed
 from tristar.exchange import Attempt
 from tristar.limits.usage import Refusal
+from tristar.providers.dialect import Dialect
 from tristar.relay.departure import ClientGone
 from tristar.relay.errand import Answered, Errand, WholeAnswer, usage_of
 from tristar.relay.failure import SAYS_NOTHING, STATUSES, Verdict, refusal, timed_out, verdict
@@ -66,7 +66,7 @@ class Relay:
         self._hedges = hedges
         self._clock = clock
         self._random = random
-        self.in_flight: Counter[tuple[str, str]] = Counter()
+        self.in_flight: dict[tuple[str, str], int] = {}
         """Attempts in progress by (model, provider)."""
 
     async def whole(self, route: Sequence[Llm], errand: Errand) -> WholeAnswer:
@@ -155,8 +155,8 @@ class Relay:
         for llm in route:
             if llm.llm_id in errand.asked or (outgrown is not None and not _is_larger(llm, outgrown)):
                 continue
-            permit = await self._permit(llm)
-            if permit is None:
+            permit = self._free_permit(llm)
+            if permit is None and (permit := await self._permit(llm)) is None:
                 reason = reason or "breaker_open"
                 continue
             full = await self._draw(llm, permit, errand)
@@ -182,6 +182,10 @@ class Relay:
             "Every llm on this route is resting after failures; nothing was sent upstream.",
             retry_after_s=min(max(1.0, wait_s), FORCED_RETRY_S),
         )
+
+    def _free_permit(self, llm: Llm) -> int | None:
+        """The permit where nobody has to be asked for it, as nearly always."""
+        return None if self._prices.tariff(llm) is None else self._breakers.free_permit(llm.llm_id)
 
     async def _permit(self, llm: Llm) -> int | None:
         if self._prices.tariff(llm) is None:  # once per llm: before its first call, what it costs
@@ -324,7 +328,8 @@ class Relay:
             raise DeadlineExceeded("The request's time is spent.")
         attempt = Attempt(llm.llm_id, llm.provider.name, llm.model, now - errand.started, reason=reason)
         errand.exchange.attempts.append(attempt)
-        self.in_flight[(attempt.model, attempt.provider)] += 1
+        place = attempt.model, attempt.provider
+        self.in_flight[place] = self.in_flight.get(place, 0) + 1
         self._loads.began(llm.llm_id)
         try:
             return await once(llm, permit, attempt, errand)
@@ -344,9 +349,9 @@ class Relay:
 
     async def _whole(self, llm: Llm, permit: int, attempt: Attempt, errand: Errand) -> WholeAnswer:
         limit = self._limit(llm, errand)
-        response = await self._send(llm, attempt, errand, limit)
-        body = await self._read_all(response, llm, errand, limit)
         dialect = dialect_for(llm, errand.call)
+        response = await self._send(llm, dialect, attempt, errand, limit)
+        body = await self._read_all(response, llm, errand, limit)
         try:
             completion = errand.call.read(dialect, body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -354,23 +359,22 @@ class Relay:
         attempt.finish_reason = completion.finish_reason
         attempt.model_answered = completion.model
         errand.count(attempt, completion.usage, completion.output_bytes)
-        try:
-            body = errand.call.told(dialect, body, usage_of(attempt))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._prices.charge(llm, attempt)
-            raise UpstreamBroken("The upstream's answer is not one that its API describes.") from error
-        took_s = self._clock.monotonic() - errand.started - attempt.started_s
-        self._loads.answered(llm.llm_id, took_s, streamed=False)
         self._prices.charge(llm, attempt)
+        if not errand.call.passes(dialect):
+            try:
+                body = errand.call.told(dialect, body, usage_of(attempt))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise UpstreamBroken("The upstream's answer is not one that its API describes.") from error
         self._succeed(attempt, permit, errand, llm)
+        self._loads.answered(llm.llm_id, attempt.duration_s, streamed=False)
         return WholeAnswer(llm, body, response.headers, completion)
 
     async def _stream(self, llm: Llm, permit: int, attempt: Attempt, errand: Errand) -> LiveStream:
         started = self._clock.monotonic()
         limit = self._limit(llm, errand)
         first_limit = min(limit, started + llm.first_token_timeout_s)
-        response = await self._send(llm, attempt, errand, first_limit)
         dialect = dialect_for(llm, errand.call)
+        response = await self._send(llm, dialect, attempt, errand, first_limit)
         stream = LiveStream(
             response,
             llm=llm,
@@ -394,8 +398,9 @@ class Relay:
         self._loads.answered(llm.llm_id, self._clock.monotonic() - started, streamed=True)
         return stream
 
-    async def _send(self, llm: Llm, attempt: Attempt, errand: Errand, limit: float) -> Response:
-        dialect = dialect_for(llm, errand.call)
+    async def _send(
+        self, llm: Llm, dialect: Dialect, attempt: Attempt, errand: Errand, limit: float
+    ) -> Response:
         asked = errand.call.sent_to(dialect, llm.model, errand.prefill)
         key = self._rotation.next(llm.provider)
         upstream, head = self._upstreams.at(llm.provider, asked.path, llm.model, key)
@@ -434,11 +439,12 @@ class Relay:
     def _land(self, attempt: Attempt) -> None:
         """The attempt is over."""
         self._loads.ended(attempt.llm_id)
-        flying = self.in_flight[(attempt.model, attempt.provider)] - 1
+        place = attempt.model, attempt.provider
+        flying = self.in_flight[place] - 1
         if flying > 0:
-            self.in_flight[(attempt.model, attempt.provider)] = flying
+            self.in_flight[place] = flying
         else:
-            del self.in_flight[(attempt.model, attempt.provider)]
+            del self.in_flight[place]
 
     def _succeed(self, attempt: Attempt, permit: int, errand: Errand, llm: Llm) -> None:
         self._land(attempt)

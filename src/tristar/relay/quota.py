@@ -6,7 +6,7 @@ from tristar.auth.actor import NO_LIMITS, Actor, Limits
 from tristar.clock import Clock
 from tristar.errors import GatewayError
 from tristar.exchange import Attempt, Exchange
-from tristar.limits.allowance import MOST, MOST_MICROUSD, Allowance, Amount, Subject, limited
+from tristar.limits.allowance import MOST, MOST_MICROUSD, Allowance, Amount, Subject, any_budget, limited
 from tristar.limits.limiter import FREE, NOT_MADE, Limiter, Reservation, limit_exceeded
 from tristar.limits.usage import Refusal, Standings
 from tristar.providers.surface import BYTES_PER_TOKEN, Call
@@ -53,7 +53,7 @@ class Share:
         attempts = self._attempts[self._first :]
         if self._llm_id is not None:  # another llm may be asked at the same time
             attempts = [attempt for attempt in attempts if attempt.llm_id == self._llm_id]
-        priced = any(subject.allowance.has_budget for subject in self._reservation.subjects)
+        priced = any_budget(self._reservation.subjects)
         self._limiter.settle(self._reservation, spent(attempts, priced=priced))
 
 
@@ -149,7 +149,7 @@ class Quota:
             Unavailable: the limits cannot be known.
         """
         need = estimate(call, subjects)
-        if any(subject.allowance.has_budget for subject in subjects):
+        if any_budget(subjects):
             prices = [price for llm in route if (price := self._prices.now(llm)) is not None]
             need = Amount(need.tokens, cost_microusd(call, prices))
         lease_s = max(0.0, deadline - self._clock.monotonic()) + LEASE_MARGIN_S
@@ -202,7 +202,7 @@ def spent(attempts: Sequence[Attempt], *, priced: bool = False) -> Amount:
     """What these attempts took; its cost only where it is asked for."""
     if not attempts:
         return NOT_MADE
-    tokens = sum(attempt.tokens_input + attempt.tokens_output for attempt in attempts)
+    tokens = sum([attempt.tokens_input + attempt.tokens_output for attempt in attempts])
     if not priced:
         return Amount(tokens)
     return Amount(tokens, _microusd(sum(attempt.cost_nanousd for attempt in attempts)))

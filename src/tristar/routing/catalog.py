@@ -121,24 +121,16 @@ class Catalog:
     def __init__(
         self, llms: Iterable[Llm], open_providers: Iterable[Provider] = (), pools: Iterable[Pool] = ()
     ) -> None:
-        self._llms: dict[str, Llm] = {llm.llm_id: llm for llm in llms}
-        self._open: dict[str, Provider] = {provider.name: provider for provider in open_providers}
-        self._pools: dict[str, Pool] = {pool.llm_id: pool for pool in pools}
-
-    @property
-    def llms(self) -> Mapping[str, Llm]:
+        self.llms: Mapping[str, Llm] = {llm.llm_id: llm for llm in llms}
         """Every llm that is named in the configuration."""
-        return self._llms
-
-    @property
-    def pools(self) -> Mapping[str, Pool]:
+        self.pools: Mapping[str, Pool] = {pool.llm_id: pool for pool in pools}
         """Every name that stands for several llms."""
-        return self._pools
+        self._open: dict[str, Provider] = {provider.name: provider for provider in open_providers}
 
     @property
     def names(self) -> Sequence[str]:
         """Every name of the configuration that a client may ask for."""
-        return [*self._llms, *self._pools]
+        return [*self.llms, *self.pools]
 
     @property
     def open_providers(self) -> Mapping[str, Provider]:
@@ -151,7 +143,7 @@ class Catalog:
         Raises:
             ModelNotFound: no such llm, and no open provider of that prefix.
         """
-        llm = self._llms.get(llm_id)
+        llm = self.llms.get(llm_id)
         if llm is not None:
             return llm
         prefix, slash, model = llm_id.partition("/")

@@ -1,6 +1,6 @@
 """How busy each llm is and how fast it answers, as this process sees it."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from math import ceil
 
@@ -43,12 +43,12 @@ class Loads:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._in_flight: Counter[str] = Counter()
+        self._in_flight: dict[str, int] = {}
         self._paces: dict[tuple[str, bool], _Pace] = {}
 
     def began(self, llm_id: str) -> None:
         """An attempt is on its way."""
-        self._in_flight[llm_id] += 1
+        self._in_flight[llm_id] = self._in_flight.get(llm_id, 0) + 1
 
     def ended(self, llm_id: str) -> None:
         """It is over, however it ended."""
@@ -60,7 +60,7 @@ class Loads:
 
     def answered(self, llm_id: str, took_s: float, *, streamed: bool) -> None:
         """The llm began to answer, or did answer, after so long."""
-        pace = self._pace(llm_id, streamed=streamed)
+        pace = self._paces.get((llm_id, streamed)) or self._pace(llm_id, streamed=streamed)
         now = self._clock.monotonic()
         known = now - pace.at <= FORGET_S and pace.average_s < FAILED_S
         pace.average_s += (took_s - pace.average_s) * WEIGHT if known else took_s - pace.average_s
@@ -74,14 +74,14 @@ class Loads:
 
     def in_flight(self, llm_id: str) -> int:
         """Attempts that are on their way now."""
-        return self._in_flight[llm_id]
+        return self._in_flight.get(llm_id, 0)
 
     def latency_s(self, llm_id: str, *, streamed: bool) -> float:
         """How long it usually takes; 0 where nobody knows and nobody is finding out: it is to be tried."""
         pace = self._paces.get((llm_id, streamed))
         if pace is not None and self._clock.monotonic() - pace.at <= FORGET_S:
             return pace.average_s
-        if not self._in_flight[llm_id]:
+        if llm_id not in self._in_flight:
             return 0.0
         return FAILED_S if pace is None else pace.average_s
 

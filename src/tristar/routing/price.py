@@ -49,6 +49,9 @@ class Price:
         for above, higher in self.tiers:
             if tokens_input > above:
                 rates = higher
+        if not (cache_read or cache_write or reasoning):  # nearly every call
+            pico = tokens_input * rates.input + tokens_output * rates.output + rates.request
+            return (pico + _PICO_PER_NANO // 2) // _PICO_PER_NANO
         read = min(max(0, cache_read), tokens_input)
         write = min(max(0, cache_write), tokens_input - read)
         thought = min(max(0, reasoning), tokens_output)

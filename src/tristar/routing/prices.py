@@ -34,7 +34,7 @@ class Prices:
     def tariff(self, llm: Llm) -> Tariff | None:
         """The llm's tariff, `UNKNOWN` if it is on no list; None if nobody has looked yet: `learn`."""
         known = self._known.get(llm.llm_id)
-        if known is not None and _costs_alike(known[0], llm):
+        if known is not None and (known[0] is llm or _costs_alike(known[0], llm)):
             return known[1]
         tariff = self._own(llm) or self._listed.get(_key(llm))
         if tariff is not None:
@@ -108,6 +108,4 @@ def _key(llm: Llm) -> tuple[str, str | None, str]:
 
 def _costs_alike(one: Llm, other: Llm) -> bool:
     """Llms of open providers are made anew for each request."""
-    if one is other:
-        return True
     return one.provider is other.provider and one.model == other.model and one.price is other.price

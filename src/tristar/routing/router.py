@@ -1,10 +1,11 @@
 """Which llms may answer a request, in order."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tristar.errors import Forbidden
-from tristar.routing.catalog import Catalog, Llm
+from tristar.routing.catalog import Catalog, Llm, Pool
 from tristar.routing.pool import Chooser
 
 ROUTE_LIMIT = 16
@@ -16,8 +17,7 @@ def anything(llm_id: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What a request needs of its llms, and who may use which.
 
     `tokens` is how large it is, as far as that can be told; `one_model` keeps to llms with the same
@@ -58,29 +58,29 @@ class Router:
             ModelNotFound: the model or one of the client's own fallbacks is not configured.
             Forbidden: the caller may not use what is named.
         """
-        members = self._members(model, wish)
+        pool = self._catalog.pools.get(model)
+        members = self._members(model, pool, wish)
         if not members:
             raise Forbidden(f"This key may not use the model {model!r}.", param="model")
-        pool = self._catalog.pools.get(model)
         own = members[0].fallbacks if pool is None else pool.fallbacks
-        route = self._ordered(model, members, wish)
+        route = self._ordered(pool, members, wish)
         for name in own if fallbacks is None else fallbacks[:ROUTE_LIMIT]:
-            route += [llm for llm in self._ordered(name, self._members(name, wish), wish) if llm not in route]
+            other = self._catalog.pools.get(name)
+            ordered = self._ordered(other, self._members(name, other, wish), wish)
+            route += [llm for llm in ordered if llm not in route]
         if wish.one_model:
             # the first that is named, not the first that is chosen: vectors of two models cannot be compared
             route = [llm for llm in route if llm.model == members[0].model]
         return route
 
-    def _members(self, name: str, wish: Wish) -> list[Llm]:
-        pool = self._catalog.pools.get(name)
+    def _members(self, name: str, pool: Pool | None, wish: Wish) -> list[Llm]:
         if pool is None:
             llm = self._catalog.find(name)
             return [llm] if wish.may_use(name) else []
         whole = wish.may_use(name)
         return [self._catalog.find(member) for member in pool.pool if whole or wish.may_use(member)]
 
-    def _ordered(self, name: str, members: list[Llm], wish: Wish) -> list[Llm]:
-        pool = self._catalog.pools.get(name)
+    def _ordered(self, pool: Pool | None, members: list[Llm], wish: Wish) -> list[Llm]:
         if pool is None or len(members) < 2:
             return list(members)
         return self._chooser.order(pool, members, wish.tokens, streamed=wish.streamed)

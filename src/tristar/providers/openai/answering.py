@@ -78,7 +78,7 @@ def read_completion(body: bytes) -> Completion:
         return Completion(output_bytes=len(body))
     choices = answer.choices or []
     finish = choices[0].finish_reason if choices else None
-    output = sum(len(bytes(choice.message.content)) for choice in choices if choice.message)
+    output = sum([len(bytes(choice.message.content)) for choice in choices if choice.message])
     return Completion(answer.model, finish, read_usage(answer.usage), output)
 
 

@@ -1,7 +1,6 @@
 """The surface `/v1/chat/completions`: known fields are read, everything else travels as it came."""
 
 import time
-from dataclasses import dataclass
 from typing import ClassVar
 
 import msgspec
@@ -51,8 +50,7 @@ _messages = msgspec.json.Decoder(list[msgspec.Raw])
 _turn = msgspec.json.Decoder(_Turn)
 
 
-@dataclass(slots=True)
-class ChatCall:
+class ChatCall(msgspec.Struct):
     """One chat request: the fields that the gateway acts upon, and all of them as they came. See `Talk`."""
 
     route: ClassVar[str] = "chat"
@@ -61,15 +59,12 @@ class ChatCall:
     wants_usage: bool
     fallbacks: tuple[str, ...] | None
     fields: Fields
+    prompt: bytes
+    """The messages' bytes, for fingerprint and estimate."""
     memory: MemoryAsk | None = None
     surface: Surface = OPENAI_ERRORS
     _rewritten: bool = False
     _conversation: Conversation | None = None
-
-    @property
-    def prompt(self) -> bytes:
-        """The messages' bytes, for fingerprint and estimate."""
-        return bytes(self.fields["messages"])
 
     @property
     def end_user(self) -> str | None:
@@ -99,7 +94,8 @@ class ChatCall:
         while at < len(messages) and _read_turn(messages[at]).role in {"system", "developer"}:
             at += 1
         messages.insert(at, raw({"role": "system", "content": note}))
-        self.fields["messages"] = raw(messages)
+        told = self.fields["messages"] = raw(messages)
+        self.prompt = bytes(told)
         self._conversation = None
 
     def sent_to(self, dialect: Dialect, model: str, prefill: str = "") -> Outgoing:
@@ -151,18 +147,15 @@ def parse_chat(body: bytes) -> ChatCall:
     """
     fields = read_object(body)
     model = read_model(fields)
-    read_messages(fields)
+    prompt = read_messages(fields)
     stream = read_stream(fields)
-    fallbacks = read_fallbacks(fields)
-    options = optional(fields, "stream_options", _options, "an object")
-    return ChatCall(
-        model=model,
-        stream=stream,
-        wants_usage=bool(options and options.include_usage),
-        fallbacks=fallbacks,
-        fields=fields,
-        memory=read_memory(fields),
-    )
+    fallbacks = read_fallbacks(fields) if "fallbacks" in fields else None
+    wants_usage = False
+    if "stream_options" in fields:
+        options = optional(fields, "stream_options", _options, "an object")
+        wants_usage = bool(options and options.include_usage)
+    memory = read_memory(fields) if "memory" in fields else None
+    return ChatCall(model, stream, wants_usage, fallbacks, fields, prompt, memory)
 
 
 def _new_id() -> str:
