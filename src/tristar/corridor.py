@@ -112,7 +112,9 @@ class Corridor:
         self._ledger = ledger
         self._clock = clock
 
-    async def chat(self, asked: Asked, reply: Reply) -> None:
+    # The coroutine is returned, not waited for: one frame less that every wake-up goes through.
+
+    def chat(self, asked: Asked, reply: Reply) -> Awaitable[None]:
         """Answer one chat request of OpenAI's.
 
         Raises:
@@ -120,15 +122,15 @@ class Corridor:
                 the error is `NoRecord`.
             ClientGone: the client left; the exchange is still open.
         """
-        await self._talk(parse_chat(asked.body), asked, reply)
+        return self._talk(parse_chat(asked.body), asked, reply)
 
-    async def messages(self, asked: Asked, reply: Reply) -> None:
+    def messages(self, asked: Asked, reply: Reply) -> Awaitable[None]:
         """Answer one messages request of Anthropic's; errors as `chat`."""
-        await self._talk(parse_messages(asked.body), asked, reply)
+        return self._talk(parse_messages(asked.body), asked, reply)
 
-    async def responses(self, asked: Asked, reply: Reply) -> None:
+    def responses(self, asked: Asked, reply: Reply) -> Awaitable[None]:
         """Answer one responses request of OpenAI's; errors as `chat`."""
-        await self._talk(parse_responses(asked.body), asked, reply)
+        return self._talk(parse_responses(asked.body), asked, reply)
 
     async def count_tokens(self, asked: Asked, reply: Reply) -> None:
         """Tell how many tokens a messages request has: counted by the provider, else estimated; as `chat`."""
@@ -238,6 +240,7 @@ class Corridor:
 
     async def _whole(self, route: Sequence[Llm], errand: Errand, key: Share, reply: Reply) -> None:
         answer = await self._relay.whole(route, errand)
+        errand.share.settle()
         key.settle()  # before the last byte: the client's next request finds its lease free
         exchange = errand.exchange
         exchange.llm_id = answer.llm.llm_id

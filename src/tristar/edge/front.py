@@ -130,22 +130,29 @@ class Front:
             return
         await self.serve(AsgiVisit(scope, receive, send))
 
-    async def serve(self, visit: Visit) -> None:
+    def serve(self, visit: Visit) -> Awaitable[None]:
         """Answer one request; whatever happens, its exchange is closed.
 
         Raises:
             Exception: a defect of ours after output was sent: the connection must break.
         """
         incoming = Incoming.of(visit.headers)
-        if incoming.origin is not None and await self._told_browser(visit, incoming):
-            return
+        if incoming.origin is not None:
+            return self._serve_page(visit, incoming)
+        return self._serve(visit, incoming)
+
+    async def _serve_page(self, visit: Visit, incoming: Incoming) -> None:
+        """A request that a page makes in a browser."""
+        if not await self._told_browser(visit, incoming):
+            await self._serve(visit, incoming)
+
+    def _serve(self, visit: Visit, incoming: Incoming) -> Awaitable[None]:
         endpoint = self._endpoints.get(visit.path)
         if endpoint is not None:
-            await self._serve_llm(endpoint, visit, incoming)
-        elif self._scraper is not None and visit.path == self._scraper.path:
-            await self._serve_scrape(self._scraper, visit, incoming)
-        else:
-            await self._serve_control(visit, incoming)
+            return self._serve_llm(endpoint, visit, incoming)
+        if self._scraper is not None and visit.path == self._scraper.path:
+            return self._serve_scrape(self._scraper, visit, incoming)
+        return self._serve_control(visit, incoming)
 
     def _begin(self, visit: Visit, incoming: Incoming, endpoint: str) -> Exchange:
         exchange = begin_exchange(visit, incoming, endpoint, self._clock, self._ids)

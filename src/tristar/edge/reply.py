@@ -1,5 +1,7 @@
 """The way to the client over ASGI, with the headers that every answer carries."""
 
+import functools
+
 from tristar.edge.cors import EXPOSED
 from tristar.edge.request import Send
 from tristar.exchange import Exchange
@@ -50,6 +52,7 @@ def common_lines(exchange: Exchange) -> bytes:
     return b"%bx-tristar-llm: %b\r\n" % (attempts.encode(), header_value(exchange.llm_id))
 
 
+@functools.lru_cache(maxsize=1024)
 def header_value(text: str) -> bytes:
     """Text as a header's value: what is not printable ASCII becomes `?`."""
     return text.encode("ascii", "replace").translate(_PRINTABLE)

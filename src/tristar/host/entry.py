@@ -77,7 +77,7 @@ class HostLedger:
 
     async def close(self, exchange: Exchange, status: int, outcome: Outcome) -> None:
         """See `Ledger.close`."""
-        if self._scribe.awaits(exchange.end_user):
+        if exchange.end_user is not None and self._scribe.awaits(exchange.end_user):
             await prepared(self._scribe, exchange)
         exchange.close(status, outcome, self._clock.monotonic())
         draft = self._scribe.from_exchange(exchange) if exchange.audited else None

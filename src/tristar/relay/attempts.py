@@ -69,8 +69,10 @@ class Relay:
         self.in_flight: dict[tuple[str, str], int] = {}
         """Attempts in progress by (model, provider)."""
 
-    async def whole(self, route: Sequence[Llm], errand: Errand) -> WholeAnswer:
-        """The whole answer of the first llm that gives one.
+    # Both return the coroutine rather than wait for it: one frame less that every wake-up goes through.
+
+    def whole(self, route: Sequence[Llm], errand: Errand) -> Awaitable[WholeAnswer]:
+        """The whole answer of the first llm that gives one; its share is the caller's to settle.
 
         Raises:
             UpstreamFailed: none did; the first failure is raised.
@@ -79,16 +81,14 @@ class Relay:
             DeadlineExceeded: the request's time is spent.
             ClientGone: the client left.
         """
-        answer = await self._walk(route, errand, self._whole)
-        errand.share.settle()
-        return answer
+        return self._walk(route, errand, self._whole)
 
-    async def stream(self, route: Sequence[Llm], errand: Errand) -> LiveStream:
+    def stream(self, route: Sequence[Llm], errand: Errand) -> Awaitable[LiveStream]:
         """The stream of the first llm that gave a first token; errors as `whole`.
 
         The caller reads it to its end and then calls `finish`, `fail` or `cancel`, once.
         """
-        return await self._walk(route, errand, self._stream)
+        return self._walk(route, errand, self._stream)
 
     def finish(self, stream: LiveStream, errand: Errand) -> None:
         """The stream was read to its proper end: its attempt is a success."""
@@ -159,8 +159,8 @@ class Relay:
             if permit is None and (permit := await self._permit(llm)) is None:
                 reason = reason or "breaker_open"
                 continue
-            full = await self._draw(llm, permit, errand)
-            if full is not None:
+            errand.share = UNLIMITED
+            if self._quota.of_pair(errand.actor, llm) and (full := await self._draw(llm, permit, errand)):
                 reason, refused = reason or "rate_limited", refused or full
                 continue
             try:
@@ -351,7 +351,9 @@ class Relay:
         limit = self._limit(llm, errand)
         dialect = dialect_for(llm, errand.call)
         response = await self._send(llm, dialect, attempt, errand, limit)
-        body = await self._read_all(response, llm, errand, limit)
+        body = response.arrived()
+        if body is None:
+            body = await self._read_all(response, llm, errand, limit)
         try:
             completion = errand.call.read(dialect, body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

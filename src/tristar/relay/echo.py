@@ -58,6 +58,10 @@ class EchoResponse:
         self.headers: Headers = [(b"content-type", content_type)]
         self._pieces = iter(pieces)
 
+    def arrived(self) -> bytes | None:
+        """See `Response.arrived`: its pieces are read one by one."""
+        return None
+
     async def read(self, departure: Departure, deadline: float) -> bytes:
         """See `Response.read`."""
         del deadline

@@ -34,6 +34,13 @@ class Response(Protocol):
     status: int
     headers: Headers
 
+    def arrived(self) -> bytes | None:
+        """The whole body, and `release`, if it is there to its proper end; None, and nothing happens, if not.
+
+        For an answer of which nothing was read.
+        """
+        ...
+
     async def read(self, departure: Departure, deadline: float) -> bytes:
         """The next piece of the body, b"" at its proper end; waits until loop time `deadline`.
 
@@ -154,6 +161,14 @@ class Connection(asyncio.Protocol):
                 raise self._failure
             waiter = self._waiter = self._loop.create_future()
             await departure.wait(waiter, deadline)
+
+    def arrived(self) -> bytes | None:
+        """See `Response.arrived`."""
+        if not self._complete or self._paused or not self._lent:
+            return None
+        chunks, self._lent = self._chunks, False
+        self._finish()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def read(self, departure: Departure, deadline: float) -> bytes:
         """See `Response.read`."""
