@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from tristar.errors import BudgetExceeded, GatewayError, LimitExceeded, Unpriced
 from tristar.limits.allowance import Amount, Limit, Subject
@@ -18,10 +18,10 @@ NOT_MADE = Amount(0, 0, made=False)
 class Reservation:
     """Leave for one call, until it is settled or its lease expires. Belongs to the limiter that gave it.
 
-    `shared` says that it stands in the store that all replicas share.
+    `shared` says that it stands in the store that all replicas share; `kept` is the limiter's own.
     """
 
-    __slots__ = ("id", "need", "settled", "shared", "standings", "subjects")
+    __slots__ = ("id", "kept", "need", "settled", "shared", "standings", "subjects")
 
     def __init__(
         self,
@@ -31,7 +31,9 @@ class Reservation:
         standings: Standings,
         *,
         shared: bool = False,
+        kept: Sequence[Any] = (),
     ) -> None:
+        self.kept = kept
         self.id = id
         self.subjects = subjects
         self.need = need

@@ -12,6 +12,8 @@ from tristar.limits.store import Spending
 from tristar.limits.usage import MINUTE_MS, Refusal, Usage, refusal, standings, unpriced
 
 SWEEP_FLOOR = 1024
+NO_ALLOWANCE = Allowance()
+"""That of a subject of which nobody has asked yet."""
 
 
 class _Account(Usage):
@@ -21,7 +23,7 @@ class _Account(Usage):
 
     def __init__(self, now_ms: int) -> None:
         super().__init__()
-        self.allowance: Allowance | None = None
+        self.allowance = NO_ALLOWANCE
         self.at_ms = now_ms
         self.day = 0
         self.month = 0
@@ -66,7 +68,7 @@ class _Account(Usage):
         if self.requests or self.tokens or self.leases:
             return False
         # not used since `restore`: there may be a budget
-        if self.allowance is not None and not self.allowance.has_budget:
+        if self.allowance is not NO_ALLOWANCE and not self.allowance.has_budget:
             return True
         return not (self.spent_month and self.month == periods.month) and not self.spent_day
 
@@ -81,14 +83,12 @@ class _Account(Usage):
         elapsed_ms = now_ms - self.at_ms
         self.at_ms = now_ms
         requests = tokens = 0  # without a limit it is measured against nothing: it drains at once
-        allowance = self.allowance
-        if allowance is not None:
-            rate = allowance.requests_per_minute
-            if rate is not None:
-                requests = self.requests - elapsed_ms * rate
-            rate = allowance.tokens_per_minute
-            if rate is not None:
-                tokens = self.tokens - elapsed_ms * rate
+        rate = self.allowance.requests_per_minute
+        if rate is not None:
+            requests = self.requests - elapsed_ms * rate
+        rate = self.allowance.tokens_per_minute
+        if rate is not None:
+            tokens = self.tokens - elapsed_ms * rate
         self.requests = requests if requests > 0 else 0  # noqa: FURB136 - half the cost of max()
         self.tokens = tokens if tokens > 0 else 0  # noqa: FURB136 - the same
 
@@ -132,14 +132,14 @@ class LocalLimiter:
             microusd = 0
         now_ms = self._now_ms()
         accounts = self._reached(subjects, now_ms)
-        for subject, account in zip(subjects, accounts, strict=True):
-            if not account.fits(subject.allowance, tokens, microusd):
+        for account in accounts:
+            if not account.fits(account.allowance, tokens, microusd):
                 return self._refused(subjects, accounts, need)
         id_ = str(next(self._ids))
         expires_ms = now_ms + int(lease_s * 1000)
         for account in accounts:
             account.take(id_, tokens, microusd, expires_ms)
-        return Reservation(id_, subjects, need, standings(subjects, accounts))
+        return Reservation(id_, subjects, need, standings(subjects, accounts), kept=accounts)
 
     async def reserve(
         self, subjects: Sequence[Subject], need: Amount, lease_s: float
@@ -154,8 +154,9 @@ class LocalLimiter:
         reservation.settled = True
         tokens, microusd = charge(reservation, actual)
         made = actual is None or actual.made
-        now_ms = self._now_ms()
-        for account in self._reached(reservation.subjects, now_ms):
+        now_ms, periods = self._now_ms(), self._periods
+        for account in reservation.kept:  # one that holds a lease is not swept away
+            account.reach(now_ms, periods)
             account.release(reservation.id, tokens, microusd, made=made)
 
     async def usages(self, subjects: Sequence[Subject]) -> Sequence[Usage]:

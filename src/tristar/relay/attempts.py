@@ -369,7 +369,7 @@ class Relay:
                 raise UpstreamBroken("The upstream's answer is not one that its API describes.") from error
         self._succeed(attempt, permit, errand, llm)
         self._loads.answered(llm.llm_id, attempt.duration_s, streamed=False)
-        return WholeAnswer(llm, body, response.headers, completion)
+        return WholeAnswer(llm, body, completion)
 
     async def _stream(self, llm: Llm, permit: int, attempt: Attempt, errand: Errand) -> LiveStream:
         started = self._clock.monotonic()

@@ -12,7 +12,6 @@ from tristar.providers.surface import BYTES_PER_TOKEN, Call, StreamWriter
 from tristar.relay.departure import Departure
 from tristar.relay.quota import UNLIMITED, Share
 from tristar.relay.stream import NOTHING
-from tristar.relay.transport import Headers
 from tristar.routing.catalog import Llm
 
 
@@ -93,7 +92,6 @@ class WholeAnswer(msgspec.Struct):
 
     llm: Llm
     body: bytes
-    headers: Headers
     completion: Completion
 
 

@@ -24,6 +24,8 @@ CONNECT_TIMEOUT_S = 10.0
 IDLE_LIMIT_S = 55.0
 DRAIN_LIMIT_S = 1.0
 NO_BODY = frozenset((204, 304))
+_FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+_FRAMING_LENGTHS = frozenset(map(len, _FRAMING))
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -32,7 +34,11 @@ class Response(Protocol):
     """An upstream's answer whose headers have arrived; exactly one reader."""
 
     status: int
-    headers: Headers
+
+    @property
+    def headers(self) -> Headers:
+        """Names in lower case, and values, as they came."""
+        ...
 
     def arrived(self) -> bytes | None:
         """The whole body, and `release`, if it is there to its proper end; None, and nothing happens, if not.
@@ -130,7 +136,7 @@ class Connection(asyncio.Protocol):
 
     def _reset_answer(self) -> None:
         self.status = 0
-        self.headers: Headers = []
+        self._fields: Headers = []
         self._chunks: deque[bytes] = deque()
         self._buffered_bytes = 0
         self._header_bytes = 0
@@ -142,6 +148,11 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self._failure: UpstreamFailed | None = None
         self._answered = False
+
+    @property
+    def headers(self) -> Headers:
+        """See `Response.headers`. Made when asked for: of most answers nobody reads them."""
+        return [(name.lower(), value) for name, value in self._fields]
 
     # -- what the pool and the attempt call --------------------------------
 
@@ -301,16 +312,15 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A new message: an interim answer may have gone before it."""
-        self.headers = []
+        self._fields = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header field."""
         if self._headers_done:
             return  # a trailer
-        lowered = name.lower()
-        if lowered in {b"content-length", b"transfer-encoding"}:
+        self._fields.append((name, value))
+        if len(name) in _FRAMING_LENGTHS and name.lower() in _FRAMING:
             self._framed = True
-        self.headers.append((lowered, value))
         self._field_bytes += len(name) + len(value)
         if self._field_bytes > HEADER_LIMIT_BYTES:
             self._bound_head(self._field_bytes)
@@ -342,7 +352,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The body ended properly."""
         if self.status < 200:
-            self.headers = []
+            self._fields = []
             return
         self._complete = True
         self._keep_alive = self._framed and self._parser.should_keep_alive()
