@@ -126,120 +126,73 @@ class Ids:
         return self._block[at : self._at]
 
 
-class Exchange:
+class Exchange(msgspec.Struct, kw_only=True, eq=False):
     """The story of one HTTP request, written by the corridor as it walks.
 
-    `ids` come from `Ids.draw`; without them they are drawn here. One that is `internal` came over no
-    connection. Not shared between tasks. `close` ends it; a second close is a defect and raises.
+    `ids` come from `Ids.draw`; without them they are drawn here. Without a `trace_id` a trace begins here.
+    One that is `internal` came over no connection. Not shared between tasks. `close` ends it; a second
+    close is a defect and raises.
     """
 
-    __slots__ = (
-        "action",
-        "actor",
-        "answer",
-        "answer_calls",
-        "attempts",
-        "audited",
-        "auth_failure",
-        "closed",
-        "details",
-        "duration_s",
-        "end_user",
-        "endpoint",
-        "event_id",
-        "finish_reason",
-        "internal",
-        "ip_address",
-        "llm_id",
-        "log_level",
-        "method",
-        "model_asked",
-        "operation",
-        "outcome",
-        "parent_span_id",
-        "prompt",
-        "prompt_policy",
-        "readable_by",
-        "recalled",
-        "refusal",
-        "rejected_by",
-        "rejected_scope",
-        "request_id",
-        "resource",
-        "session_id",
-        "slot",
-        "span_id",
-        "started",
-        "started_at",
-        "status",
-        "streamed",
-        "trace_flags",
-        "trace_id",
-        "traced",
-    )
+    method: str
+    resource: str
+    endpoint: str
+    started: float
+    started_at: float
+    audited: bool
+    internal: bool = False
+    ip_address: str | None = None
+    ids: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    event_id: str = ""
+    request_id: str = ""
+    trace_flags: str = "01"
+    parent_span_id: str | None = None
+    traced: bool | None = None
+    action: str = "request"
+    actor: str | None = None
+    session_id: str | None = None
+    end_user: str | None = None
+    log_level: str = "INFO"
+    model_asked: str | None = None
+    llm_id: str | None = None
+    streamed: bool = False
+    attempts: list[Attempt] = []
+    finish_reason: str | None = None
+    prompt: bytes | None = None
+    answer: bytes | None = None
+    answer_calls: list[bytes] | None = None
+    prompt_policy: PromptPolicy = "metadata"
+    details: dict[str, object] | None = None
+    rejected_by: str | None = None
+    rejected_scope: str | None = None
+    auth_failure: str | None = None
+    operation: str | None = None
+    recalled: str | None = None
+    """The memory entries that went along with a chat, as the client is told."""
+    readable_by: bytes | None = None
+    """Of which origin pages may read the answer in a browser; None: of no other."""
+    refusal: GatewayError | None = None
+    """The error that the client was answered with, where the gateway made one."""
+    slot: int = -1
+    closed: bool = False
+    status: int = 0
+    outcome: Outcome = "error"
+    duration_s: float = 0.0
 
-    def __init__(
-        self,
-        *,
-        method: str,
-        resource: str,
-        endpoint: str,
-        started: float,
-        started_at: float,
-        audited: bool,
-        ip_address: str | None = None,
-        trace_id: str | None = None,
-        trace_flags: str = "01",
-        parent_span_id: str | None = None,
-        ids: str | None = None,
-        internal: bool = False,
-    ) -> None:
-        self.method = method
-        self.resource = resource
-        self.endpoint = endpoint
-        self.started = started
-        self.started_at = started_at
-        self.audited = audited
-        self.internal = internal
-        self.ip_address = ip_address
-        ids = ids or os.urandom(_IDS_BYTES).hex()
-        self.trace_id = trace_id or ids[:32]
+    def __post_init__(self) -> None:
+        """Take the ids apart."""
+        ids = self.ids or os.urandom(_IDS_BYTES).hex()
+        if not self.trace_id:
+            self.trace_id = ids[:32]
         self.span_id = ids[32:48]
         self.event_id = ids[48:80]
         self.request_id = "req_" + self.event_id
-        self.trace_flags = trace_flags
-        self.parent_span_id = parent_span_id
-        self.traced: bool | None = None
-        self.action = "request"
-        self.actor: str | None = None
-        self.session_id: str | None = None
-        self.end_user: str | None = None
-        self.log_level = "INFO"
-        self.model_asked: str | None = None
-        self.llm_id: str | None = None
-        self.streamed = False
-        self.attempts: list[Attempt] = []
-        self.finish_reason: str | None = None
-        self.prompt: bytes | None = None
-        self.answer: bytes | None = None
-        self.answer_calls: list[bytes] | None = None
-        self.prompt_policy: PromptPolicy = "metadata"
-        self.details: dict[str, object] | None = None
-        self.rejected_by: str | None = None
-        self.rejected_scope: str | None = None
-        self.auth_failure: str | None = None
-        self.operation: str | None = None
-        self.recalled: str | None = None
-        """The memory entries that went along with a chat, as the client is told."""
-        self.readable_by: bytes | None = None
-        """Of which origin pages may read the answer in a browser; None: of no other."""
-        self.refusal: GatewayError | None = None
-        """The error that the client was answered with, where the gateway made one."""
-        self.slot = -1
-        self.closed = False
-        self.status = 0
-        self.outcome: Outcome = "error"
-        self.duration_s = 0.0
+
+    def __repr__(self) -> str:
+        """Without what was asked and answered: whatever prints a request must not print that."""
+        return f"Exchange({self.request_id})"
 
     def close(self, status: int, outcome: Outcome, now: float) -> None:
         """End the story at monotonic time `now`; from here on it does not change.

@@ -145,7 +145,7 @@ class Arrived(Protocol):
 def begin_exchange(arrived: Arrived, incoming: Incoming, endpoint: str, clock: Clock, ids: Ids) -> Exchange:
     """The exchange of a request that has just arrived; a valid `traceparent` is continued."""
     path = arrived.path
-    trace_id, parent_span_id, flags = None, None, "01"
+    trace_id, parent_span_id, flags = "", None, "01"
     if incoming.traceparent is not None:
         trace_id, parent_span_id, flags = _read_trace(incoming.traceparent)
     exchange = Exchange(
@@ -172,12 +172,12 @@ def is_audited(path: str) -> bool:
     return path.startswith(AUDITED_UNDER) or path in AUDITED
 
 
-def _read_trace(value: bytes) -> tuple[str | None, str | None, str]:
+def _read_trace(value: bytes) -> tuple[str, str | None, str]:
     match = _TRACEPARENT.fullmatch(value.strip())
     if match is None or match[1] == b"ff" or (match[1] == b"00" and match[5]):
-        return None, None, "01"
+        return "", None, "01"
     if not match[2].strip(b"0") or not match[3].strip(b"0"):
-        return None, None, "01"
+        return "", None, "01"
     return match[2].decode(), match[3].decode(), match[4].decode()
 
 

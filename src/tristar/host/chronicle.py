@@ -99,13 +99,13 @@ class Chronicle:
 
     def take(self, account: Account) -> None:
         """One more exchange was closed."""
-        endpoint = account.endpoint
-        if not endpoint.startswith(_COUNTED) or endpoint.startswith(_UNCOUNTED):
+        is_call = account.action == "llm_call"
+        if not is_call and not _is_counted(account.endpoint):
             return
         growing = self._growing
         growing.requests += 1
         growing.errors += account.status >= 500
-        if account.action == "llm_call":
+        if is_call:
             growing.latency[bucket_of(account.duration_s)] += 1
         for attempt in account.attempts:
             growing.tokens_input += attempt.tokens_input
@@ -167,6 +167,10 @@ class Chronicle:
         current.at, current.seconds = now, now - self._began
         current.in_flight, current.open = in_flight, open_
         return current
+
+
+def _is_counted(endpoint: str) -> bool:
+    return endpoint.startswith(_COUNTED) and not endpoint.startswith(_UNCOUNTED)
 
 
 def columns(slices: Iterable[Slice], step_s: float) -> Columns:

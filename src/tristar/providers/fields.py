@@ -13,6 +13,8 @@ T = TypeVar("T")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises for bytes that are not what was expected; `ValidationError` is among them."""
 
+_MODEL = "a string naming a model; GET /v1/models lists them"
+
 _encoder = msgspec.json.Encoder()
 _fields_decoder = msgspec.json.Decoder(Fields)
 _str = msgspec.json.Decoder(str)
@@ -82,10 +84,9 @@ def required(fields: Fields, name: str, decoder: "msgspec.json.Decoder[T]", kind
 
 def read_model(fields: Fields) -> str:
     """The `model`; errors as `required`."""
-    kind = "a string naming a model; GET /v1/models lists them"
-    model = required(fields, "model", _str, kind)
+    model = required(fields, "model", _str, _MODEL)
     if not model:
-        raise BadRequest(f"`model` must be {kind}.", param="model")
+        raise BadRequest(f"`model` must be {_MODEL}.", param="model")
     return model
 
 

@@ -194,7 +194,7 @@ class Embedder:
             started_at=self._clock.time(),
             audited=True,
             internal=True,
-            trace_id=trace_id,
+            trace_id=trace_id or "",
             ids=self._ids.draw(),
         )
         exchange.action, exchange.actor = "llm_call", MEMORY.key_id

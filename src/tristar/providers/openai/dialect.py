@@ -2,7 +2,7 @@
 
 from tristar.providers.dialect import Headers, Outgoing, ProviderError, Vectors, lines_of
 from tristar.providers.fields import encode
-from tristar.providers.neutral import Answer, Completion, Conversation, Json
+from tristar.providers.neutral import Conversation, Json
 from tristar.providers.openai import answering, errors
 from tristar.providers.openai.asking import write_conversation
 from tristar.providers.openai.streaming import ChunkReader
@@ -24,13 +24,8 @@ class OpenAIDialect:
         """See `Dialect.write`."""
         return Outgoing("/chat/completions", write_conversation(asked, model, prefill))
 
-    def read_completion(self, body: bytes) -> Completion:
-        """See `Dialect.read_completion`."""
-        return answering.read_completion(body)
-
-    def read_answer(self, body: bytes) -> Answer:
-        """See `Dialect.read_answer`."""
-        return answering.read_answer(body)
+    read_completion = staticmethod(answering.read_completion)
+    read_answer = staticmethod(answering.read_answer)
 
     def reader(self) -> ChunkReader:
         """See `Dialect.reader`."""
