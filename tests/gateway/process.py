@@ -174,15 +174,15 @@ class Gateway:
             return [self.pid]
         return [pid for pid in self.processes() if pid != self.pid and "tracker" not in _command_line(pid)]
 
-    def kill_worker(self) -> int:
-        """SIGKILL to one worker; its process id."""
-        pid = self.worker_pids()[0]
+    def kill_worker(self, *, but: int | None = None) -> int:
+        """SIGKILL to one worker, but not to this one; its process id."""
+        pid = next(pid for pid in self.worker_pids() if pid != but)
         _signal(pid, signal.SIGKILL)
         return pid
 
     def resident_bytes(self) -> int:
         """Memory in use by all of its processes together."""
-        return sum(_resident_bytes(pid) for pid in self.processes())
+        return sum(resident_bytes(pid) for pid in self.processes())
 
     # -- what it says -------------------------------------------------------
 
@@ -333,7 +333,8 @@ def _command_line(pid: int) -> str:
         return ""
 
 
-def _resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
+    """Memory in use by one process; 0 if it has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:

@@ -25,6 +25,10 @@ class Scrape:
             if name := _NAME.match(line):
                 self._lines[name[0]].append(line)
 
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return sum(map(len, self._lines.values()))
+
     def series(self, name: str, **labels: str) -> dict[Labels, float]:
         """The samples of this name that carry all these labels."""
         wanted = set(labels.items())
