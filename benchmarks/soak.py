@@ -1,8 +1,8 @@
 """`make soak`: an hour of mixed load, faults, departures and killed workers; then the books and the memory.
 
 Prints a line a minute. Fails (exit 1) if the books do not balance at the end, or if resident memory, open
-descriptors, tasks or metric series have grown by more than a fifth since the first tenth of the run. One worker lives
-through all of it, the others are killed in turn. The figures go into benchmarks/soak.json.
+descriptors, tasks or metric series have grown by more than a fifth since the first tenth of the run. One
+worker lives through all of it, the others are killed in turn. The figures go into benchmarks/soak.json.
 
 `make soak ARGS="audit-flips audit-lines"`, or `ARGS=audit` for all of a group, runs the long variants of
 tests instead (benchmarks/trials.py). What each found goes into benchmarks/soak.json, with date and machine;
