@@ -69,7 +69,7 @@ class ChatCall(msgspec.Struct):
     @property
     def end_user(self) -> str | None:
         """See `Call.end_user`."""
-        return end_user(self.fields)
+        return end_user(self.fields) if "user" in self.fields else None
 
     @property
     def output_limit(self) -> int | None:
