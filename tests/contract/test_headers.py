@@ -2,6 +2,8 @@
 
 import re
 
+import anthropic
+import openai
 import pytest
 from tests.gateway.house import House, Lane
 from tests.gateway.view import look
@@ -39,6 +41,41 @@ def test_errors_carry_the_ids_too(house: House, lane: Lane) -> None:
 
     assert view.headers["x-request-id"]
     assert house.gateway.record_of(view.trace_id)["status"] == 404
+
+
+def test_openais_sdk_reads_the_requests_id(house: House, lane: Lane) -> None:
+    """Of answers and of errors: it is the record's."""
+    with openai.OpenAI(base_url=f"{house.gateway.url}/v1", api_key="none", max_retries=0) as sdk:
+        chat = sdk.chat.completions.create(model=lane.llm, messages=[{"role": "user", "content": "hi"}])
+        response = sdk.responses.create(model=lane.llm, input="hi")
+        with pytest.raises(openai.NotFoundError) as error:
+            sdk.chat.completions.create(model="none", messages=[])
+
+    assert_recorded(house, chat._request_id, response._request_id, error.value.request_id)
+
+
+def test_anthropics_sdk_reads_the_requests_id(house: House, lane: Lane) -> None:
+    """Of answers, of streams and of errors, in headers and in the error's body."""
+    asked: list[anthropic.types.MessageParam] = [{"role": "user", "content": "hi"}]
+    with anthropic.Anthropic(base_url=house.gateway.url, api_key="none", max_retries=0) as sdk:
+        whole = sdk.messages.create(model=lane.llm, max_tokens=9, messages=asked)
+        with sdk.messages.stream(model=lane.llm, max_tokens=9, messages=asked) as stream:
+            stream.until_done()
+        with pytest.raises(anthropic.NotFoundError) as error:
+            sdk.messages.create(model="none", max_tokens=9, messages=asked)
+    told = error.value.body
+
+    assert isinstance(told, dict)
+    assert told["request_id"] == error.value.request_id
+    assert_recorded(house, whole._request_id, stream.request_id, error.value.request_id)
+
+
+def assert_recorded(house: House, *request_ids: str | None) -> None:
+    """Each is the id of one record."""
+    known = ["req_" + record["event_id"] for record in house.gateway.records() if record.terminal]
+
+    assert len(set(request_ids)) == len(request_ids)
+    assert all(known.count(request_id) == 1 for request_id in request_ids)
 
 
 def test_each_request_has_its_own_ids(house: House, lane: Lane) -> None:

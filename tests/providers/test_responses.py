@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tristar.errors import UpstreamBroken
 from tristar.providers.fields import encode
 from tristar.providers.neutral import (
     Answer,
@@ -146,15 +145,6 @@ def _goes_on(part: Part, last: Part | None) -> bool:
     if not isinstance(part, Thinking) or not isinstance(last, Thinking):
         return False
     return part.redacted is None and last.redacted is None and last.signature is None
-
-
-def test_mixed_arguments_of_calls_are_no_answer() -> None:
-    """An item that has ended cannot be added to."""
-    writer = ResponseWriter(frame())
-    for index in (0, 1):
-        writer.write(Piece(calls=[CallPiece(index, f"c{index}", "f")], is_output=True))
-    with pytest.raises(UpstreamBroken):
-        writer.write(Piece(calls=[CallPiece(0, arguments="{")], is_output=True))
 
 
 def test_results_in_a_row_are_one_turn_and_may_show_pictures() -> None:

@@ -13,7 +13,8 @@ from tristar.errors import Forbidden
 Headers = list[tuple[bytes, bytes]]
 
 EXPOSED: Final = (
-    b"x-request-id, x-tristar-trace-id, x-tristar-llm, x-tristar-attempts, x-tristar-memory, retry-after, "
+    b"x-request-id, request-id, x-tristar-trace-id, x-tristar-llm, x-tristar-attempts, x-tristar-memory, "
+    b"retry-after, "
     b"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )

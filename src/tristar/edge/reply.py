@@ -9,6 +9,9 @@ from tristar.relay.departure import Departure
 
 Headers = list[tuple[bytes, bytes]]
 
+ANTHROPIC_PATH = "/v1/messages"
+"""Where clients look for the request's id under `request-id`, as Anthropic's SDKs do."""
+
 
 def common_headers(exchange: Exchange) -> Headers:
     """Who answered, after how many attempts, and under which ids."""
@@ -16,6 +19,8 @@ def common_headers(exchange: Exchange) -> Headers:
         (b"x-request-id", exchange.request_id.encode()),
         (b"x-tristar-trace-id", exchange.trace_id.encode()),
     ]
+    if exchange.endpoint.startswith(ANTHROPIC_PATH):
+        headers.append((b"request-id", exchange.request_id.encode()))
     if exchange.readable_by is not None:
         headers += cors_headers(exchange.readable_by)
     if exchange.action == "llm_call":
@@ -39,6 +44,8 @@ def cors_headers(readable_by: bytes) -> Headers:
 def common_lines(exchange: Exchange) -> bytes:
     """`common_headers` as they stand on the wire, each line with its CR LF."""
     ids = f"x-request-id: {exchange.request_id}\r\nx-tristar-trace-id: {exchange.trace_id}\r\n"
+    if exchange.endpoint.startswith(ANTHROPIC_PATH):
+        ids += f"request-id: {exchange.request_id}\r\n"
     if exchange.readable_by is not None:
         for name, value in cors_headers(exchange.readable_by):
             ids += f"{name.decode()}: {value.decode()}\r\n"

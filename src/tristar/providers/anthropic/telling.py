@@ -3,11 +3,11 @@
 import copy
 from typing import ClassVar, Self
 
-from tristar.errors import UpstreamBroken
 from tristar.providers.anthropic.finish import write_finish
 from tristar.providers.anthropic.usage import write_usage
 from tristar.providers.fields import encode
 from tristar.providers.neutral import CallPiece, Finish, Json, Piece, Usage
+from tristar.providers.queue import CallQueue
 
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
@@ -35,9 +35,7 @@ class EventWriter:
         self._open: int | None = None
         self._kind: str = ""
         self._next = 0
-        self._call: tuple[int, str | None] | None = None
-        """Number and id of the call whose block is open."""
-        self._calls: frozenset[int] = frozenset()
+        self._calls = CallQueue()
         self._finish: Finish | None = None
         self._stop_sequence: str | None = None
         self._refused = False
@@ -56,10 +54,10 @@ class EventWriter:
             self._kind = ""
         self._kind = _kind_of(piece) or self._kind
         for call in piece.calls:
-            self._calls |= {call.index}
-            self._call = call.index, None
+            self._calls.add(call)
         if piece.closes is not None:
             self._open = None
+            self._calls.flush()
         if piece.finish is not None:
             self._ended = True
         return event
@@ -86,11 +84,15 @@ class EventWriter:
         if piece.thinking or piece.signature:
             self._think(piece, events)
         if piece.redacted:
+            self._flush(events)
             self._start(events, "redacted", {"type": "redacted_thinking", "data": piece.redacted})
         if piece.text or piece.refusal:
             self._say(piece.text or piece.refusal, events)
         for call in piece.calls:
-            self._use(call, events)
+            for part, begins in self._calls.add(call):
+                self._use(part, events, begins=begins)
+        if piece.finish is not None:
+            self._flush(events)
         self._refused = self._refused or bool(piece.refusal)
         self._finish = piece.finish or self._finish
         self._stop_sequence = piece.stop_sequence or self._stop_sequence
@@ -101,6 +103,7 @@ class EventWriter:
         """See `StreamWriter.end`."""
         events: list[bytes] = []
         self._begin(events)
+        self._flush(events)
         self._stop(events)
         if not self._ended:
             reason = write_finish(
@@ -116,7 +119,7 @@ class EventWriter:
     def branch(self) -> Self:
         """See `StreamWriter.branch`."""
         self._anew = True  # what follows is not the first upstream's, whoever goes on
-        return copy.copy(self)
+        return copy.deepcopy(self)
 
     def _begin(self, events: list[bytes]) -> None:
         if self._begun:
@@ -143,34 +146,36 @@ class EventWriter:
     def _stop(self, events: list[bytes]) -> None:
         if self._open is not None:
             events.append(event("content_block_stop", index=self._open))
-            self._open, self._kind, self._call = None, "", None
+            self._open, self._kind = None, ""
 
     def _add(self, events: list[bytes], delta: Json) -> None:
         events.append(event("content_block_delta", index=self._open, delta=delta))
 
     def _say(self, text: str, events: list[bytes]) -> None:
         if self._open is None or self._kind != "text":
+            self._flush(events)
             self._start(events, "text", {"type": "text", "text": ""})
         self._add(events, {"type": "text_delta", "text": text})
 
     def _think(self, piece: Piece, events: list[bytes]) -> None:
         if self._open is None or self._kind != "thinking":
+            self._flush(events)
             self._start(events, "thinking", {"type": "thinking", "thinking": "", "signature": ""})
         if piece.thinking:
             self._add(events, {"type": "thinking_delta", "thinking": piece.thinking})
         if piece.signature:
             self._add(events, {"type": "signature_delta", "signature": piece.signature})
 
-    def _use(self, call: CallPiece, events: list[bytes]) -> None:
-        known = self._call
-        if known is None or known[0] != call.index or call.call_id not in {None, known[1]}:
-            if call.index in self._calls and call.call_id is None:
-                raise UpstreamBroken("The upstream mixes the arguments of several tool calls.")
-            self._calls |= {call.index}
+    def _flush(self, events: list[bytes]) -> None:
+        """No call goes on: write those that waited for others."""
+        for part, begins in self._calls.flush():
+            self._use(part, events, begins=begins)
+
+    def _use(self, call: CallPiece, events: list[bytes], *, begins: bool) -> None:
+        if begins:
             call_id = call.call_id or f"toolu_{self._id}_{call.index}"
             block: Json = {"type": "tool_use", "id": call_id, "name": call.name or "", "input": {}}
             self._start(events, "tool_use", block)
-            self._call = call.index, call.call_id
         if call.arguments:
             self._add(events, {"type": "input_json_delta", "partial_json": call.arguments})
 

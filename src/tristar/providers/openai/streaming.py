@@ -129,8 +129,8 @@ def _read_calls(raw: msgspec.Raw, piece: Piece) -> None:
     piece.calls = [
         CallPiece(
             part.index if part.index is not None else place,
-            part.id,
-            part.function.name if part.function else None,
+            part.id or None,
+            (part.function.name if part.function else None) or None,
             (part.function.arguments if part.function else None) or "",
         )
         for place, part in enumerate(parts)

@@ -3,9 +3,9 @@
 import copy
 from typing import ClassVar, Self
 
-from tristar.errors import UpstreamBroken
 from tristar.providers.fields import encode
 from tristar.providers.neutral import CallPiece, Finish, Json, Piece, Usage
+from tristar.providers.queue import CallQueue
 from tristar.providers.responses.output import REDACTED, SIGNED, Frame, Item, Kind, text_part
 
 _KINDS: dict[str | None, Kind] = {"function_call": "function_call", "reasoning": "reasoning"}
@@ -32,7 +32,7 @@ class ResponseWriter:
         """The place of the open item in the output, as an upstream of the same format counts."""
         self._parted = False
         """Whether the open item's part has begun."""
-        self._calls: dict[int, Item] = {}
+        self._calls = CallQueue()
         self._finish: Finish | None = None
         self._usage: Usage | None = None
         self._last = b""
@@ -50,6 +50,7 @@ class ResponseWriter:
         self._note(piece)
         if piece.closes is not None:
             self._open = self._open_at = None
+            self._calls.flush()
         if piece.done:
             self._last = event
             return b""
@@ -93,7 +94,7 @@ class ResponseWriter:
         for call in piece.calls:
             item.call_id, item.name = call.call_id or item.call_id, call.name or item.name
             item.text += call.arguments
-            self._calls[call.index] = item
+            self._calls.add(call)
 
     # -- what is written here ----------------------------------------------------
 
@@ -108,6 +109,7 @@ class ResponseWriter:
         if piece.signature:
             self._keep(SIGNED + piece.signature, events)
         if piece.redacted:
+            self._flush(events)
             self._close(events)
             self._keep(REDACTED + piece.redacted, events)
         if piece.text:
@@ -115,7 +117,10 @@ class ResponseWriter:
         if piece.refusal:
             self._refuse(piece.refusal, events)
         for call in piece.calls:
-            self._use(call, events)
+            for part, begins in self._calls.add(call):
+                self._use(part, events, begins=begins)
+        if piece.finish is not None:
+            self._flush(events)
         self._finish, self._usage = piece.finish or self._finish, piece.usage or self._usage
         return b"".join(events)
 
@@ -125,6 +130,7 @@ class ResponseWriter:
             return self._last
         events: list[bytes] = []
         self._begin(events)
+        self._flush(events)
         self._close(events)
         response = self._frame.ended(self._finish, self._usage or counted)
         self._tell(events, f"response.{response['status']}", response=response)
@@ -168,6 +174,7 @@ class ResponseWriter:
     def _say(self, text: str, events: list[bytes]) -> None:
         item = self._open
         if item is None or item.kind != "message" or item.refusal:
+            self._flush(events)
             item = self._start(events, "message")
         if not self._parted:
             self._parted = True
@@ -187,6 +194,7 @@ class ResponseWriter:
     def _refuse(self, refusal: str, events: list[bytes]) -> None:
         item = self._open
         if item is None or item.kind != "message" or item.text:
+            self._flush(events)
             item = self._start(events, "message")
         if not self._parted:
             self._parted = True
@@ -198,6 +206,7 @@ class ResponseWriter:
     def _think(self, text: str, events: list[bytes]) -> None:
         item = self._open
         if item is None or item.kind != "reasoning" or item.encrypted is not None:
+            self._flush(events)
             item = self._start(events, "reasoning")
         if not self._parted:
             self._parted = True
@@ -212,19 +221,22 @@ class ResponseWriter:
     def _keep(self, encrypted: str, events: list[bytes]) -> None:
         item = self._open
         if item is None or item.kind != "reasoning":
+            self._flush(events)
             item = self._start(events, "reasoning")
         item.encrypted = (item.encrypted or "") + (
             encrypted if item.encrypted is None else encrypted.removeprefix(SIGNED)
         )
 
-    def _use(self, call: CallPiece, events: list[bytes]) -> None:
-        item = self._calls.get(call.index)
-        if item is None or call.call_id not in {None, item.call_id}:
+    def _flush(self, events: list[bytes]) -> None:
+        """No call goes on: write those that waited for others."""
+        for part, begins in self._calls.flush():
+            self._use(part, events, begins=begins)
+
+    def _use(self, call: CallPiece, events: list[bytes], *, begins: bool) -> None:
+        item = self._open
+        if begins or item is None:
             call_id = call.call_id or f"call_{self._frame.response_id}_{call.index}"
             item = self._start(events, "function_call", call_id=call_id, name=call.name or "")
-            self._calls[call.index] = item
-        elif item is not self._open:
-            raise UpstreamBroken("The upstream mixes the arguments of several tool calls.")
         if call.arguments:
             item.text += call.arguments
             kind = "response.function_call_arguments.delta"
