@@ -26,6 +26,7 @@ from tristar.audit.writer import AuditWriter, WriterOptions
 from tristar.auth.keys import Keys
 from tristar.auth.shelf import Handed, Shelf
 from tristar.clock import Clock, SystemClock
+from tristar.edge.tls import Certificate
 from tristar.errors import SettingsInvalid, TriStarError, Unavailable
 from tristar.gateway import Gateway, Ties, Unwell
 from tristar.host.chronicler import Chronicler
@@ -120,6 +121,8 @@ class Host:
             self.hub, self.limiter, self.conditions, self.credentials, loop=self._loop, render=render
         )
         self._own_slots: SlotReader | None = None
+        self._certificate: Certificate | None = None
+        """What the workers in other processes show: the same files, read by the same rules."""
         self._chronicler = self._open_chronicle()
         self.lookout = HubLookout(
             self.hub,
@@ -218,6 +221,7 @@ class Host:
                 dependencies=self._dependencies,
                 llm_in_flight=self._in_flight,
                 tasks=lambda: len(asyncio.all_tasks(self._loop)) + self.port.tasks(),
+                certificate_end=self._certificate_end,
             )
             self._tasks.append(self._loop.create_task(watch_loop(self.books.event_loop_lag)))
         with contextlib.suppress(Unavailable):
@@ -231,6 +235,9 @@ class Host:
         self._tasks.append(self._loop.create_task(pulse))
         if settings.server.workers > 1:  # there will be replacements
             self._tasks.append(self._loop.create_task(self.shelf.follow()))
+            self._certificate = Certificate.of(settings.server.tls_cert, settings.server.tls_key)
+            if self._certificate is not None:
+                self._tasks.append(self._loop.create_task(self._certificate.watch()))
         self._tasks.append(self._loop.create_task(self._sweep()))
         self._tasks.append(self._loop.create_task(self._keep_columns()))
         self._tasks.append(self._loop.create_task(self._purse.save_forever()))
@@ -356,6 +363,10 @@ class Host:
 
     def _memory_entries(self) -> int | None:
         return self._scraper.memory_entries if self._scraper else None
+
+    def _certificate_end(self) -> float | None:
+        shown = self._certificate if self.gateway is None else self.gateway.certificate
+        return None if shown is None else shown.ends
 
     def _dependencies(self) -> Mapping[str, float]:
         return {"audit": 1.0, "storage": 1.0, **self.conditions.readings(), **self._outlets.conditions()}

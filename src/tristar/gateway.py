@@ -148,10 +148,7 @@ class Gateway:
         self._vectors = Vectors(self._database, clock)
         self._store: Store = open_store(self._database, clock, self._vectors)
         self._upstreams = Upstreams(self._loop, __version__)
-        server = settings.server
-        self.certificate = (
-            Certificate(server.tls_cert, server.tls_key) if server.tls_cert and server.tls_key else None
-        )
+        self.certificate = Certificate.of(settings.server.tls_cert, settings.server.tls_key)
         """What this process shows to its clients; None without TLS."""
         self._gate = Gate(
             self._keys,

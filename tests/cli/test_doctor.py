@@ -245,6 +245,8 @@ def test_the_gateways_own_certificate_is_looked_at(tmp_path: Path) -> None:
     pem = Authority(tmp_path).pem()
     (tmp_path / "tristar.toml").write_text(f'[server]\ntls_cert = "{pem}"\ntls_key = "{pem}"\n')
     settings = load({}, tmp_path)
+    (now,) = machine.examine_certificates(settings)
     (late,) = machine.examine_certificates(settings, datetime.now(UTC) + timedelta(days=36_500))
 
+    assert (now.subject, now.verdict, now.fix) == ("server.tls_cert", "doubtful", "Renew it before then.")
     assert (late.subject, late.verdict) == ("server.tls_cert", "bad")

@@ -48,6 +48,11 @@ def of(pem: Path) -> int:
     return x509.load_pem_x509_certificate(pem.read_bytes()).serial_number
 
 
+def ends(pem: Path) -> float:
+    """When a file's certificate ends."""
+    return x509.load_pem_x509_certificate(pem.read_bytes()).not_valid_after_utc.timestamp()
+
+
 def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what the gateway does in its own time."""
     deadline = time.monotonic() + 20
@@ -83,7 +88,7 @@ def test_a_new_certificate_is_shown_without_a_restart(
     gateway: StartGateway, authority: Authority, tmp_path: Path, workers: int
 ) -> None:
     """To new connections, while one that is open goes on. Files that do not work change nothing."""
-    first, second = authority.pem(), authority.pem()
+    first, second = authority.pem(), authority.pem(days=2)
     running = secured(gateway, tmp_path, first, workers=workers)
     current = tmp_path / "current.pem"
     with httpx.Client(verify=False, timeout=30, trust_env=False) as http:
@@ -95,6 +100,10 @@ def test_a_new_certificate_is_shown_without_a_restart(
         eventually(lambda: {serial(running) for _ in range(4 * workers)} == {of(second)})
         still = http.get(f"{running.url}/health/live")
 
+    shown = "ailinux_tls_certificate_end_timestamp_seconds"
+    eventually(lambda: running.scrape().value(shown) == ends(second))
+
+    assert ends(first) < ends(second)
     assert kept == of(first)
     assert still.status_code == 200
     assert "PRIVATE KEY" not in running.output()

@@ -1,13 +1,14 @@
 """Certificates as files that change under a running server."""
 
 import ssl
+import time
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from tests.upstream.tls import Authority
 
-from tristar.edge.tls import Certificate, CertificateInvalid, load
+from tristar.edge.tls import Certificate, CertificateInvalid, end_of, load
 
 
 @pytest.fixture
@@ -42,6 +43,33 @@ def test_a_bad_file_is_told_once_and_changes_nothing(pem: Path, content: bytes |
     assert looks == [False, False]
     assert kept is before
     assert certificate.refresh()
+
+
+def test_it_is_known_when_the_first_of_the_chain_ends(tmp_path: Path) -> None:
+    """An intermediate that ends before its leaf ends the whole."""
+    authority = Authority(tmp_path)
+    leaf, ended = authority.pem(), authority.pem(expired=True)
+    alone = end_of(leaf)
+    leaf.write_bytes(leaf.read_bytes() + ended.read_bytes())
+
+    assert end_of(ended) < time.time() < alone
+    assert end_of(leaf) == end_of(ended)
+
+
+def test_the_end_is_that_of_the_certificate_in_force(pem: Path, tmp_path: Path) -> None:
+    """Files that cannot be used change it as little as what is shown."""
+    (tmp_path / "other").mkdir()
+    ended = Authority(tmp_path / "other").pem(expired=True)
+    certificate = Certificate(pem, pem)
+    before = certificate.ends
+    pem.write_bytes(b"torn")
+    certificate.refresh()
+    kept = certificate.ends
+    pem.write_bytes(ended.read_bytes())
+    certificate.refresh()
+
+    assert kept == before > time.time()
+    assert certificate.ends == end_of(ended) < time.time()
 
 
 def test_a_key_of_another_certificate_is_refused(pem: Path, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def watched_books() -> Books:
         llm_in_flight=lambda: {GPT: 2},
         dependencies=lambda: {"redis": 0.5, "database": 1},
         tasks=lambda: 12,
+        certificate_end=lambda: 1_800_000_000.0,
         audit=lambda: AuditReadings(5, {"syslog": SINK}, {"tsa": ANCHOR}, verify_ok=True),
     )
     return books

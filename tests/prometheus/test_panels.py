@@ -180,5 +180,8 @@ def test_the_curve_of_every_alert_is_on_the_dashboard() -> None:
             "ClockSkew",
             "ailinux_clock_timestamp_seconds",
         ),  # the description says which clock is off, and by how much
+        # Without TLS there is no curve; the description says how long there is left.
+        ("TLSCertificateEndsSoon", "ailinux_tls_certificate_end_timestamp_seconds"),
+        ("TLSCertificateEndsNow", "ailinux_tls_certificate_end_timestamp_seconds"),
         ("AuditMandatorySinkStuck", "ailinux_audit_sink_mandatory"),  # not a figure: it picks the sinks
     }

@@ -31,11 +31,11 @@ class Authority:
         context.load_cert_chain(chain)
         return context
 
-    def pem(self, host: str = "127.0.0.1", *, expired: bool = False) -> Path:
-        """A file with a certificate for `host` and its key."""
+    def pem(self, host: str = "127.0.0.1", *, expired: bool = False, days: int = 1) -> Path:
+        """A file with a certificate for `host`, good for so many days unless it is expired, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
-        until = now - DAY if expired else now + DAY
+        until = now - DAY if expired else now + days * DAY
         certificate = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]))

@@ -20,6 +20,7 @@ from tristar.audit.lock import WRITER_LOCK, is_held
 from tristar.audit.sinks.receiver import SinkDown
 from tristar.audit.sinks.tls import client_context
 from tristar.doctor.finding import Finding, bad, doubtful, good
+from tristar.edge.tls import CertificateInvalid, end_of
 from tristar.errors import SettingsInvalid
 from tristar.settings import Settings, check_directories
 from tristar.settings.model import Server
@@ -201,8 +202,9 @@ def _certificates(
 ) -> Iterable[Finding]:
     try:
         client_context(ca_file, cert_file, key_file)
-        ends = {path: _end(path) for path in (ca_file, cert_file) if path is not None}
-    except (SinkDown, OSError, ValueError) as error:
+        ends = {path: _end(path) for path in (ca_file,) if path is not None}
+        ends |= {path: datetime.fromtimestamp(end_of(path), UTC) for path in (cert_file,) if path is not None}
+    except (SinkDown, CertificateInvalid, OSError, ValueError) as error:
         yield bad(
             subject, str(error), "Name a readable PEM file, and the key that belongs to the certificate."
         )
@@ -218,5 +220,5 @@ def _certificates(
 
 
 def _end(path: Path) -> datetime:
-    """When the last of the certificates in this file ends."""
+    """When the last of the authorities in this file ends."""
     return max(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(path.read_bytes()))

@@ -34,9 +34,20 @@ class Certificate:
         self._cert, self._key = cert, key
         self._seen = self._signature()
         self._current = load(cert, key)
+        self.ends = end_of(cert)
+        """When what is in force ends, in seconds since the epoch."""
         self.context = load(cert, key)
         """For the listening socket: gives each connection what is in force as it begins."""
         self.context.sni_callback = self._give
+
+    @classmethod
+    def of(cls, cert: Path | None, key: Path | None) -> "Certificate | None":
+        """The certificate of these files; None where TLS is not asked for.
+
+        Raises:
+            CertificateInvalid: the files cannot be used.
+        """
+        return cls(cert, key) if cert and key else None
 
     def refresh(self) -> bool:
         """Read the files if they have changed; whether what is in force is another now."""
@@ -45,7 +56,7 @@ class Certificate:
             return False
         self._seen = seen
         try:
-            self._current = load(self._cert, self._key)
+            self._current, self.ends = load(self._cert, self._key), end_of(self._cert)
         except CertificateInvalid as invalid:
             _log.error("the new TLS certificate cannot be used; the former one stays", reason=str(invalid))
             return False
@@ -86,6 +97,21 @@ def load(cert: Path, key: Path) -> ssl.SSLContext:
         reason = getattr(error, "reason", None) or "it is no PEM file, or its key is encrypted"
         raise CertificateInvalid(f"{cert} with {key}: {str(reason).replace('_', ' ').lower()}") from error
     return context
+
+
+def end_of(cert: Path) -> float:
+    """When the first of this chain ends, in seconds since the epoch: from then on clients refuse it.
+
+    Raises:
+        CertificateInvalid: the file cannot be read or holds no certificate.
+    """
+    from cryptography import x509  # noqa: PLC0415 - 20 ms, which only a start with TLS pays
+
+    try:
+        chain = x509.load_pem_x509_certificates(cert.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CertificateInvalid(f"{cert} holds no certificate that can be read") from error
+    return min(each.not_valid_after_utc.timestamp() for each in chain)
 
 
 def _no_password() -> str:

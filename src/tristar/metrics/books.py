@@ -150,6 +150,7 @@ class Books(Collector):
         dependencies: Callable[[], Mapping[str, float]] | None = None,
         tasks: Callable[[], int] | None = None,
         audit: Callable[[], AuditReadings] | None = None,
+        certificate_end: Callable[[], float | None] | None = None,
     ) -> None:
         """Read these live values on every scrape; what is not given stays as it was.
 
@@ -165,6 +166,7 @@ class Books(Collector):
             self._attach("ailinux_dependency_up", dependencies, self._internals.dependencies.show_each)
             self._attach("ailinux_event_loop_tasks", tasks, self._internals.tasks.show)
             self._attach("ailinux_audit_queue_records", audit, self._audits.show)
+            self._attach(self._internals.certificate.name, certificate_end, self._internals.certificate.show)
 
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """One scrape: its body, and its content type as the `Accept` header asks.

@@ -35,6 +35,10 @@ class Internals:
         self.clock = Gauge(
             "ailinux_clock_timestamp_seconds", "This host's clock at the scrape; Prometheus has its own."
         )
+        self.certificate = Gauge(
+            "ailinux_tls_certificate_end_timestamp_seconds",
+            "When the TLS certificate that clients are shown ends; no series without TLS.",
+        )
         self.overflows = Counter(
             "ailinux_metrics_label_overflow_total",
             "Label values that became _other because the label is bounded.",
@@ -51,7 +55,7 @@ class Internals:
         """Every metric of this subject; what other families move while they are frozen comes last."""
         return (
             *(self.dependencies, self.loop_lag, self.tasks, self.scrapes),
-            *(self.build, self.reloaded, self.clock),
+            *(self.build, self.reloaded, self.clock, self.certificate),
             *(self.overflows, self._reader_failures),
         )
 

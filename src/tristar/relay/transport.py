@@ -5,6 +5,8 @@ reset, half-closed or silent connection means at each moment, and backpressure b
 """
 
 import asyncio
+import errno
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from weakref import WeakSet
 import httptools
 
 from tristar.errors import UpstreamBroken, UpstreamFailed, UpstreamTimedOut, UpstreamUnreachable
-from tristar.relay.departure import ClientGone, Departure
+from tristar.relay.departure import Departure
 
 HIGH_WATER_BYTES = 256 * 1024
 HEADER_LIMIT_BYTES = 64 * 1024
@@ -429,12 +431,8 @@ class Pool:
             del self._idle[0]
 
     async def _connect(self, departure: Departure, deadline: float) -> Connection:
-        opening = self._loop.create_task(self._open())
-        arrived: asyncio.Future[None] = self._loop.create_future()
-        opening.add_done_callback(lambda _: None if arrived.done() else arrived.set_result(None))
         try:
-            await departure.wait(arrived, min(deadline, self._loop.time() + CONNECT_TIMEOUT_S))
-            return await opening
+            return await self._opened(departure, min(deadline, self._loop.time() + CONNECT_TIMEOUT_S))
         except TimeoutError as error:
             raise UpstreamUnreachable("The upstream did not accept a connection in time.") from error
         except ssl.SSLError as error:
@@ -443,19 +441,49 @@ class Pool:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise UpstreamUnreachable(f"The upstream cannot be reached: {reason}.") from error
-        except ClientGone:
+
+    async def _opened(self, departure: Departure, deadline: float) -> Connection:
+        opening = self._loop.create_task(self._open())
+        arrived: asyncio.Future[None] = self._loop.create_future()
+        opening.add_done_callback(lambda _: None if arrived.done() else arrived.set_result(None))
+        try:
+            await departure.wait(arrived, deadline)
+        except BaseException:
+            opening.cancel()
+            opening.add_done_callback(_give_up)
             raise
-        finally:
-            if not opening.done():
-                opening.cancel()
+        return await opening
 
     async def _open(self) -> Connection:
+        """To the first of the origin's addresses that accepts.
+
+        The name is resolved apart: uvloop's `create_connection`, cancelled while it resolves, leaves the
+        resolver's error to nobody.
+        """
+        host, port = self._origin.host, self._origin.port
+        failure = OSError(errno.EADDRNOTAVAIL, "its name has no address")
+        for *_, place in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                return await self._open_at(str(place[0]))
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                failure = error
+        raise failure
+
+    async def _open_at(self, address: str) -> Connection:
         _, connection = await self._loop.create_connection(
             lambda: Connection(self._loop, self._keep),
-            self._origin.host,
+            address,
             self._origin.port,
             ssl=self._tls,
             server_hostname=self._origin.host if self._tls else None,
         )
         self._all.add(connection)
         return connection
+
+
+def _give_up(opening: "asyncio.Task[Connection]") -> None:
+    """Nobody waits any more for this connection, nor for the reason why there is none."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().abort()
