@@ -26,6 +26,9 @@ _STAYS = {
 }
 """Questions of which a part does not reach a dialect."""
 
+_PASSED = {("chat", "openai"), ("messages", "anthropic")}
+"""Pairs whose requests go through as they came."""
+
 
 def render() -> str:
     """The whole page as Markdown, ending in one newline."""
@@ -53,6 +56,8 @@ def _asked(question: Question, surface: str, dialect: str) -> str:
         return "-"
     if (surface, dialect) in question.refused or ("", dialect) in question.refused:
         return "400"
+    if (surface, dialect) in _PASSED:
+        return "yes"
     return "stays" if (question.name, dialect) in _STAYS else "yes"
 
 

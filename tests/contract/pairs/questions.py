@@ -359,6 +359,9 @@ QUESTIONS = [
     Question(
         "signed thoughts of an earlier turn",
         {
+            "chat": {
+                "messages": [HI, {"role": "assistant", "content": "Three.", "thinking_blocks": [THOUGHT]}, HI]
+            },
             "messages": {"messages": [HI, {"role": "assistant", "content": [THOUGHT, text("Three.")]}, HI]},
             "responses": {"input": [HI, RESPONSES_THOUGHT, {"role": "assistant", "content": "Three."}, HI]},
         },

@@ -6,6 +6,7 @@ from tristar.providers.anthropic.finish import read_finish, write_finish
 from tristar.providers.anthropic.usage import Counts, read_usage, write_usage
 from tristar.providers.fields import NULL, encode, read_fields
 from tristar.providers.neutral import Answer, Completion, Json, Part, Text, Thinking, ToolUse, Usage
+from tristar.providers.seal import sealed
 
 
 class _Outline(msgspec.Struct):
@@ -82,7 +83,7 @@ def write_answer(answer: Answer, answer_id: str, counted: Usage) -> bytes:
     Raises:
         msgspec.DecodeError: the arguments of a tool call are no JSON object.
     """
-    blocks = [write_block(part) for part in answer.parts]
+    blocks = [write_block(part) for part in sealed(answer.parts)]
     if answer.refusal:
         blocks.append({"type": "text", "text": answer.refusal})
     reason = write_finish(

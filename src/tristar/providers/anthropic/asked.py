@@ -21,6 +21,7 @@ from tristar.providers.neutral import (
     ToolUse,
     Turn,
 )
+from tristar.providers.seal import unsealed
 
 UNCARRIED = ("cache_control", "diagnostics", "inference_geo", "service_tier", "speed")
 """Fields that do not change what is answered: they stay behind where the upstream is another's."""
@@ -210,7 +211,7 @@ def _read_messages(fields: Fields) -> list[Turn]:
         given = message.content
         blocks = [_Block("text", text=given)] if isinstance(given, str) else given
         parts = [_read_block(block, f"{place}.content[{n}]") for n, block in enumerate(blocks)]
-        turns.append(Turn(message.role, parts))  # type: ignore[arg-type]  # one of the three, see above
+        turns.append(Turn(message.role, unsealed(parts)))  # type: ignore[arg-type]  # one of the three, see above
     return turns
 
 
@@ -225,7 +226,7 @@ def _read_block(block: _Block, place: str) -> Part:
         case "tool_result":
             return _read_result(block, place)
         case "thinking":
-            return Thinking(block.thinking, block.signature)
+            return Thinking(block.thinking, block.signature or None)
         case "redacted_thinking":
             return Thinking(redacted=block.data)
     raise _cannot(place, block.type)

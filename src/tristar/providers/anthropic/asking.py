@@ -91,7 +91,7 @@ def _message(turn: Turn) -> Json:
 
 
 def _is_foreign(part: Part) -> bool:
-    return isinstance(part, Thinking) and part.signature is None and part.redacted is None
+    return isinstance(part, Thinking) and not part.signature and part.redacted is None
 
 
 def _part(part: Part) -> Json:

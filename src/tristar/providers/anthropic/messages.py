@@ -1,5 +1,6 @@
 """The surface `/v1/messages`: known fields are read, everything else travels as it came."""
 
+import re
 import time
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,6 +21,7 @@ from tristar.providers.fields import (
     is_absent,
     raw,
     read_fallbacks,
+    read_fields,
     read_limit,
     read_messages,
     read_model,
@@ -28,6 +30,7 @@ from tristar.providers.fields import (
     with_one_more,
 )
 from tristar.providers.neutral import Completion, Conversation, Usage
+from tristar.providers.seal import OURS
 from tristar.providers.surface import BYTES_PER_TOKEN, MemoryAsk, StreamWriter, Surface, read_memory
 
 PATH = "/messages"
@@ -44,6 +47,23 @@ class _Turn(msgspec.Struct):
     content: str | list[_Block] | None = None
 
 
+class _Thought(msgspec.Struct):
+    type: str = ""
+    signature: str | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        return self.type == "thinking" and (not self.signature or self.signature.startswith(OURS))
+
+
+class _Thoughts(msgspec.Struct):
+    content: list[_Thought]
+
+
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*"(?:"|%b)' % OURS.encode())
+"""How thoughts of other providers' models look, that a client sends back: Anthropic would refuse them."""
+
+_foreign = msgspec.json.Decoder(_Thoughts)
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _system = msgspec.json.Decoder(str | list[msgspec.Raw] | None)
 _turn = msgspec.json.Decoder(_Turn)
@@ -225,10 +245,31 @@ def _as_it_came(fields: Fields, model: str, prefill: str) -> bytes:
     fields.pop("fallbacks", None)
     fields.pop("memory", None)
     fields["model"] = raw(model)
+    messages = bytes(fields["messages"])
+    if _UNSIGNED.search(messages) is not None:
+        fields = fields | {"messages": _without_foreign_thoughts(messages)}
     if prefill:
         told = with_one_more(bytes(fields["messages"]), {"role": "assistant", "content": prefill})
         fields = fields | {"messages": told}
     return encode(fields)
+
+
+def _without_foreign_thoughts(messages: bytes) -> msgspec.Raw:
+    kept: list[object] = []
+    for message in _raws.decode(messages):
+        try:
+            told = _foreign.decode(message)
+        except UNREADABLE:
+            kept.append(message)  # the upstream's to refuse
+            continue
+        fields = read_fields(message)
+        given = _raws.decode(fields["content"])
+        blocks = [block for block, each in zip(given, told.content, strict=True) if not each.is_foreign]
+        if len(blocks) == len(told.content):
+            kept.append(message)
+        elif blocks:
+            kept.append(fields | {"content": raw(blocks)})
+    return raw(kept)
 
 
 def _new_id() -> str:

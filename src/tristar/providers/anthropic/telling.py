@@ -8,6 +8,7 @@ from tristar.providers.anthropic.usage import write_usage
 from tristar.providers.fields import encode
 from tristar.providers.neutral import CallPiece, Finish, Json, Piece, Usage
 from tristar.providers.queue import CallQueue
+from tristar.providers.seal import CALL
 
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
@@ -164,7 +165,12 @@ class EventWriter:
         if piece.thinking:
             self._add(events, {"type": "thinking_delta", "thinking": piece.thinking})
         if piece.signature:
-            self._add(events, {"type": "signature_delta", "signature": piece.signature})
+            self._sign(piece.signature, events)
+
+    def _sign(self, signature: str, events: list[bytes]) -> None:
+        if self._open is None or self._kind != "thinking":
+            self._start(events, "thinking", {"type": "thinking", "thinking": "", "signature": ""})
+        self._add(events, {"type": "signature_delta", "signature": signature})
 
     def _flush(self, events: list[bytes]) -> None:
         """No call goes on: write those that waited for others."""
@@ -173,6 +179,8 @@ class EventWriter:
 
     def _use(self, call: CallPiece, events: list[bytes], *, begins: bool) -> None:
         if begins:
+            if call.signature is not None:
+                self._sign(CALL + call.signature, events)
             call_id = call.call_id or f"toolu_{self._id}_{call.index}"
             block: Json = {"type": "tool_use", "id": call_id, "name": call.name or "", "input": {}}
             self._start(events, "tool_use", block)

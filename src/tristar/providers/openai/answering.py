@@ -1,11 +1,13 @@
 """OpenAI's whole answers, read and written."""
 
+from typing import TypeGuard
+
 import msgspec
 
 from tristar.providers.dialect import Vectors
 from tristar.providers.fields import NULL, encode
 from tristar.providers.neutral import Answer, Completion, Json, Part, Text, Thinking, ToolUse, Usage
-from tristar.providers.openai.content import Content, text_of, thoughts_of
+from tristar.providers.openai.content import Content, Extra, signature_of, text_of, thoughts_of
 from tristar.providers.openai.usage import Counts, read_usage, write_usage
 
 
@@ -32,6 +34,7 @@ class _Function(msgspec.Struct):
 class _Call(msgspec.Struct):
     function: _Function
     id: str = ""
+    extra_content: Extra | None = None
 
 
 class _Message(msgspec.Struct):
@@ -96,7 +99,10 @@ def read_answer(body: bytes) -> Answer:
     if said:
         parts.append(Text(said))
     parts += [
-        ToolUse(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
+        ToolUse(
+            call.id, call.function.name, call.function.arguments, signature=signature_of(call.extra_content)
+        )
+        for call in message.tool_calls or ()
     ]
     return Answer(
         parts,
@@ -118,12 +124,26 @@ def write_answer(answer: Answer, answer_id: str, created: int, counted: Usage) -
     thoughts = "".join(part.text for part in answer.parts if isinstance(part, Thinking))
     if thoughts:
         message["reasoning_content"] = thoughts
+    signed = [write_thought(part) for part in answer.parts if _is_signed(part)]
+    if signed:
+        message["thinking_blocks"] = signed
     calls = [part for part in answer.parts if isinstance(part, ToolUse)]
     if calls:
         message["tool_calls"] = [write_call(call) | extra_of(call.signature) for call in calls]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
     told = {"id": answer_id, "object": "chat.completion", "created": created, "model": answer.model}
     return encode({**told, "choices": [choice], "usage": write_usage(counted)})
+
+
+def _is_signed(part: Part) -> TypeGuard[Thinking]:
+    return isinstance(part, Thinking) and bool(part.signature or part.redacted)
+
+
+def write_thought(thought: Thinking) -> Json:
+    """One of a message's `thinking_blocks`: thoughts that their provider wants back as they are."""
+    if thought.redacted is not None:
+        return {"type": "redacted_thinking", "data": thought.redacted}
+    return {"type": "thinking", "thinking": thought.text, "signature": thought.signature}
 
 
 def extra_of(signature: str | None) -> Json:

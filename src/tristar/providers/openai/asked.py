@@ -22,6 +22,7 @@ from tristar.providers.neutral import (
     ToolUse,
     Turn,
 )
+from tristar.providers.openai.content import Extra, signature_of
 
 UNCARRIED = (
     "metadata",
@@ -112,24 +113,18 @@ class _Function(msgspec.Struct):
     arguments: str = ""
 
 
-class _Google(msgspec.Struct):
-    thought_signature: str | None = None
-
-
-class _Extra(msgspec.Struct):
-    google: _Google | None = None
-
-
 class _Call(msgspec.Struct):
     id: str
     function: _Function
-    extra_content: _Extra | None = None
+    extra_content: Extra | None = None
 
-    @property
-    def signature(self) -> str | None:
-        """What Google gave with the call, as `answering.extra_of` writes it."""
-        google = self.extra_content.google if self.extra_content else None
-        return google.thought_signature if google else None
+
+class _Thought(msgspec.Struct):
+    """Signed thoughts, as `answering.write_thought` writes them."""
+
+    thinking: str = ""
+    signature: str | None = None
+    data: str | None = None
 
 
 class _Message(msgspec.Struct):
@@ -137,6 +132,7 @@ class _Message(msgspec.Struct):
     content: str | list[_Part] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
+    thinking_blocks: list[_Thought] | None = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
     function_call: msgspec.Raw = msgspec.Raw(b"null")
@@ -285,12 +281,17 @@ def _read_assistant(message: _Message, parts: list[Part], place: str) -> list[Pa
     if not is_absent(message.function_call):
         raise _cannot(f"{place}.function_call", "the deprecated `function_call`; use `tool_calls`")
     parts = [part for part in parts if not (isinstance(part, Text) and not part.text)]
-    if message.reasoning_content:
+    if message.thinking_blocks:
+        thoughts = [Thinking(told.thinking, told.signature, told.data) for told in message.thinking_blocks]
+        parts = [*thoughts, *parts]
+    elif message.reasoning_content:
         parts.insert(0, Thinking(message.reasoning_content))
     if message.refusal:
         parts.append(Text(message.refusal))
     parts += [
-        ToolUse(call.id, call.function.name, call.function.arguments, signature=call.signature)
+        ToolUse(
+            call.id, call.function.name, call.function.arguments, signature=signature_of(call.extra_content)
+        )
         for call in message.tool_calls or ()
     ]
     return parts

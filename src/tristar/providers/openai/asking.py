@@ -21,10 +21,13 @@ from tristar.providers.neutral import (
     ToolUse,
     Turn,
 )
-from tristar.providers.openai.answering import write_call
+from tristar.providers.openai.answering import extra_of, write_call
 
 _COUNTS_THOUGHTS = re.compile(r"(.*/)?(o\d|gpt-([5-9]|\d\d))")
 """Models of OpenAI's that refuse `max_tokens`; servers of other makers know nothing else."""
+
+_SIGNS_CALLS = re.compile(r"(.*/)?gemini-")
+"""Models that want a call's signature back, behind Google's compatibility layer."""
 
 _LOW_BUDGET, _MEDIUM_BUDGET = 4096, 16384
 
@@ -34,8 +37,9 @@ def write_conversation(asked: Conversation, model: str, prefill: str) -> bytes:
     for name in asked.only_here:
         raise CannotCarry(f"`{name}` cannot be said to this model's provider.", param=name)
     messages = [_system(asked.system)] if asked.system else []
+    signs = _SIGNS_CALLS.match(model) is not None
     for turn in asked.turns:
-        messages += _turn(turn)
+        messages += _turn(turn, signs=signs)
     if prefill:
         messages.append({"role": "assistant", "content": prefill})
     limit = "max_completion_tokens" if _COUNTS_THOUGHTS.match(model) else "max_tokens"
@@ -67,10 +71,10 @@ def _system(texts: list[Text]) -> Json:
     return {"role": "system", "content": _content(list(texts))}
 
 
-def _turn(turn: Turn) -> list[Json]:
+def _turn(turn: Turn, *, signs: bool) -> list[Json]:
     """The messages of one turn; each tool result is one of its own, what they show besides comes after."""
     if turn.role == "assistant":
-        return [_assistant(turn.parts)]
+        return [_assistant(turn.parts, signs=signs)]
     messages: list[Json] = []
     shown: list[Part] = []
     for part in turn.parts:
@@ -85,7 +89,7 @@ def _turn(turn: Turn) -> list[Json]:
     return messages
 
 
-def _assistant(parts: list[Part]) -> Json:
+def _assistant(parts: list[Part], *, signs: bool) -> Json:
     texts: list[Part] = [part for part in parts if isinstance(part, Text)]
     calls = [part for part in parts if isinstance(part, ToolUse)]
     for part in parts:
@@ -96,7 +100,9 @@ def _assistant(parts: list[Part]) -> Json:
             )
     message: Json = {"role": "assistant", "content": _content(texts) if texts or not calls else None}
     if calls:
-        message["tool_calls"] = [write_call(call) for call in calls]
+        message["tool_calls"] = [
+            write_call(call) | (extra_of(call.signature) if signs else {}) for call in calls
+        ]
     return message
 
 
@@ -161,7 +167,7 @@ def _format(wanted: Format | None) -> Json | None:
 
 def _effort(reasoning: Reasoning | None) -> str | None:
     if reasoning is None or not reasoning.enabled:
-        return None
+        return "none" if reasoning is not None and reasoning.effort == "none" else None
     if reasoning.effort is not None:
         return "xhigh" if reasoning.effort == "max" else reasoning.effort
     if reasoning.budget_tokens is None:

@@ -11,6 +11,21 @@ class Said(msgspec.Struct):
     thinking: "list[Said]" = []
 
 
+class _Google(msgspec.Struct):
+    thought_signature: str | None = None
+
+
+class Extra(msgspec.Struct):
+    """What Google's compatibility layer adds to a tool call."""
+
+    google: _Google | None = None
+
+
+def signature_of(extra: Extra | None) -> str | None:
+    """What Google wants back with the call."""
+    return extra.google.thought_signature if extra is not None and extra.google is not None else None
+
+
 Content = str | list[Said] | None
 
 

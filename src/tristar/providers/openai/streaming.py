@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 import msgspec
 
 from tristar.providers.fields import NULL, UNREADABLE, encode
-from tristar.providers.neutral import CallPiece, Json, Piece, Usage
-from tristar.providers.openai.answering import extra_of
-from tristar.providers.openai.content import Content, text_of, thoughts_of
+from tristar.providers.neutral import CallPiece, Json, Piece, Thinking, Usage
+from tristar.providers.openai.answering import extra_of, write_thought
+from tristar.providers.openai.content import Content, Extra, signature_of, text_of, thoughts_of
 from tristar.providers.openai.usage import Counts, read_usage, write_usage
 
 DONE = b"data: [DONE]\n\n"
@@ -49,6 +49,7 @@ class _CallPart(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: _Function | None = None
+    extra_content: Extra | None = None
 
 
 _decoder = msgspec.json.Decoder(_Chunk)
@@ -132,6 +133,7 @@ def _read_calls(raw: msgspec.Raw, piece: Piece) -> None:
             part.id or None,
             (part.function.name if part.function else None) or None,
             (part.function.arguments if part.function else None) or "",
+            signature_of(part.extra_content),
         )
         for place, part in enumerate(parts)
     ]
@@ -152,6 +154,10 @@ class ChunkWriter:
         }
         self._wants_usage = wants_usage
         self._begun = False
+        self._thoughts = ""
+        """Thoughts whose signature has not come."""
+        self._signed = 0
+        """How many blocks of signed thoughts were told."""
 
     def passed(self, event: bytes, piece: Piece) -> bytes:
         """See `StreamWriter.passed`."""
@@ -168,6 +174,10 @@ class ChunkWriter:
             self._base = {**self._base, "model": piece.model}
         events = []
         delta = _delta(piece)
+        if piece.thinking:
+            self._thoughts += piece.thinking
+        if piece.signature or piece.redacted:
+            delta["thinking_blocks"] = [self._block(piece)]
         if delta and not self._begun:
             self._begun = True
             delta = {"role": "assistant"} | delta
@@ -191,6 +201,14 @@ class ChunkWriter:
     def branch(self) -> Self:
         """See `StreamWriter.branch`."""
         return copy.copy(self)
+
+    def _block(self, piece: Piece) -> Json:
+        """A block of signed thoughts, whole: their text came before as `reasoning_content`."""
+        told = (
+            Thinking(redacted=piece.redacted) if piece.redacted else Thinking(self._thoughts, piece.signature)
+        )
+        self._thoughts, self._signed = "", self._signed + 1
+        return {"index": self._signed - 1, **write_thought(told)}
 
     def _chunk(self, choices: list[Json], **more: Json) -> bytes:
         return b"data: " + encode({**self._base, "choices": choices, **more}) + b"\n\n"

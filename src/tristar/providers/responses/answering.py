@@ -7,6 +7,7 @@ from tristar.providers.neutral import Answer, Completion, Part, Text, Thinking, 
 from tristar.providers.responses.output import REDACTED, SIGNED, Frame, Item
 from tristar.providers.responses.streaming import Response
 from tristar.providers.responses.usage import read_usage
+from tristar.providers.seal import sealed
 
 _decoder = msgspec.json.Decoder(Response)
 
@@ -25,7 +26,7 @@ def read_completion(body: bytes) -> Completion:
 def write_response(answer: Answer, frame: Frame, counted: Usage) -> bytes:
     """A whole response."""
     frame.model = answer.model or ""
-    for part in answer.parts:
+    for part in sealed(answer.parts):
         frame.items.append(_item(part, frame))
     if answer.refusal:
         frame.items.append(Item("message", frame.item_id("message"), refusal=answer.refusal))

@@ -23,6 +23,7 @@ from tristar.providers.neutral import (
 )
 from tristar.providers.openai.asked import split_data
 from tristar.providers.responses.output import REDACTED, SIGNED
+from tristar.providers.seal import unsealed
 
 UNCARRIED = (
     "metadata",
@@ -167,7 +168,7 @@ def read_conversation(fields: Fields, *, stream: bool) -> Conversation:
     effort = (optional(fields, "reasoning", _reasoning, "an object") or _Reasoning()).effort
     return Conversation(
         system=[*([Text(instructions)] if instructions else []), *reader.system],
-        turns=reader.turns,
+        turns=[Turn(turn.role, unsealed(turn.parts)) for turn in reader.turns],
         tools=_read_tools(fields),
         tool_choice=_read_choice(fields),
         parallel_tools=optional(fields, "parallel_tool_calls", _bool, "true or false"),

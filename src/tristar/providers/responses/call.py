@@ -1,5 +1,6 @@
 """The surface `/v1/responses`: known fields are read; to upstreams that have it, all travel as they came."""
 
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -29,10 +30,21 @@ from tristar.providers.responses.asked import end_user, input_decoder, read_conv
 from tristar.providers.responses.errors import FORMAT, RESPONSES_ERRORS
 from tristar.providers.responses.output import Frame
 from tristar.providers.responses.telling import ResponseWriter
+from tristar.providers.seal import OURS
 from tristar.providers.surface import MemoryAsk, StreamWriter, Surface, read_memory
 
 PATH = "/responses"
 
+_OURS = re.compile(rb'"encrypted_content"\s*:\s*"%b' % OURS.encode())
+"""How thoughts look that were translated for the client: nobody else can decrypt them."""
+
+
+class _Item(msgspec.Struct):
+    encrypted_content: str | None = None
+
+
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_item = msgspec.json.Decoder(_Item)
 _flag: "msgspec.json.Decoder[bool | None]" = msgspec.json.Decoder(bool | None)
 _text: "msgspec.json.Decoder[str | None]" = msgspec.json.Decoder(str | None)
 _anything = msgspec.json.Decoder()
@@ -126,7 +138,13 @@ class ResponsesCall:
         self.fields.pop("fallbacks", None)
         self.fields.pop("memory", None)
         self.fields["model"] = raw(model)
-        fields = self.fields if not prefill else self.fields | {"input": self._with_answer(prefill)}
+        fields = self.fields
+        given = bytes(fields["input"])
+        if _OURS.search(given) is not None:
+            given = _without_our_thoughts(given)
+            fields = fields | {"input": msgspec.Raw(given)}
+        if prefill:
+            fields = fields | {"input": _with_answer(given, prefill)}
         return Outgoing(PATH, encode(fields))
 
     def _translated(self, dialect: Dialect, model: str, prefill: str) -> Outgoing:
@@ -138,14 +156,6 @@ class ResponsesCall:
             if named is None:
                 raise
             raise CannotCarry(error.message.replace(f"`{error.param}`", f"`{named}`"), param=named) from error
-
-    def _with_answer(self, prefill: str) -> msgspec.Raw:
-        """The input with the beginning of its answer behind it."""
-        given = bytes(self.fields["input"])
-        items = [raw({"role": "user", "content": msgspec.Raw(given)})] if given[:1] == b'"' else None
-        if items is None:
-            items = msgspec.json.decode(given, type=list[msgspec.Raw])
-        return raw([*items, {"role": "assistant", "content": prefill}])
 
     def read(self, dialect: Dialect, body: bytes) -> Completion:
         """See `Call.read`."""
@@ -188,6 +198,26 @@ class ResponsesCall:
         if isinstance(usual, dict):
             return usual | _anything.decode(value)
         return value
+
+
+def _with_answer(given: bytes, prefill: str) -> msgspec.Raw:
+    """The input with the beginning of its answer behind it."""
+    if given[:1] == b'"':
+        items = [raw({"role": "user", "content": msgspec.Raw(given)})]
+    else:
+        items = _items.decode(given)
+    return raw([*items, {"role": "assistant", "content": prefill}])
+
+
+def _without_our_thoughts(given: bytes) -> bytes:
+    return encode([item for item in _items.decode(given) if not _is_ours(item)])
+
+
+def _is_ours(item: msgspec.Raw) -> bool:
+    try:
+        return (_item.decode(item).encrypted_content or "").startswith(OURS)
+    except UNREADABLE:
+        return False  # the upstream's to refuse
 
 
 def _shown_tool(tool: Json) -> Json:

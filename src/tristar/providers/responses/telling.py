@@ -7,6 +7,7 @@ from tristar.providers.fields import encode
 from tristar.providers.neutral import CallPiece, Finish, Json, Piece, Usage
 from tristar.providers.queue import CallQueue
 from tristar.providers.responses.output import REDACTED, SIGNED, Frame, Item, Kind, text_part
+from tristar.providers.seal import CALL
 
 _KINDS: dict[str | None, Kind] = {"function_call": "function_call", "reasoning": "reasoning"}
 """Kinds of items by their type; what else there is does not outlive its upstream, and counts as a message."""
@@ -227,12 +228,21 @@ class ResponseWriter:
             encrypted if item.encrypted is None else encrypted.removeprefix(SIGNED)
         )
 
+    def _sign(self, signature: str, events: list[bytes]) -> None:
+        """The signature of the call that begins next, at the thoughts before it."""
+        item = self._open
+        if item is None or item.kind != "reasoning" or item.encrypted is not None:
+            item = self._start(events, "reasoning")
+        item.encrypted = SIGNED + CALL + signature
+
     def _flush(self, events: list[bytes]) -> None:
         """No call goes on: write those that waited for others."""
         for part, begins in self._calls.flush():
             self._use(part, events, begins=begins)
 
     def _use(self, call: CallPiece, events: list[bytes], *, begins: bool) -> None:
+        if begins and call.signature is not None:
+            self._sign(call.signature, events)
         item = self._open
         if begins or item is None:
             call_id = call.call_id or f"call_{self._frame.response_id}_{call.index}"
