@@ -16,7 +16,7 @@ from tests.gateway import Gateway, document, llm, provider
 from tests.gateway.fixtures import StartGateway
 from tests.gateway.view import look
 from tests.upstream import Answer as UpstreamAnswer
-from tests.upstream import Gate, Upstream
+from tests.upstream import Gate, Status, Upstream
 
 from tristar.audit.record import Origin, Scribe
 from tristar.cli.reconcile import Page, Tally, compare
@@ -36,6 +36,22 @@ def at(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AUDIT_LOG_DIR", str(gateway.audit_folder))
     monkeypatch.setenv("TRISTAR_DATA_DIR", str(gateway.folder / "data"))
     return f"{gateway.url}/metrics"
+
+
+def test_the_memorys_own_calls_are_in_the_balance(
+    gateway: StartGateway, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have records like requests, and a counter of their own."""
+    upstream.default = Status(503)
+    toml = document(
+        provider("star", upstream.base_url), llm("embed", "star"), '[memory]\nembedding_llm = "embed"'
+    )
+    running = gateway(toml=toml)
+    running.request("GET", "/v1/memory/search", params={"q": "car"})
+    result = run("audit", "verify", "--reconcile", at(running, monkeypatch))
+
+    assert running.scrape().value("ailinux_memory_embedding_calls_total") > 0
+    assert result.exit_code == 0, result.output
 
 
 def some_traffic(gateway: Gateway) -> None:

@@ -76,7 +76,7 @@ def test_what_means_the_same_is_found(gateway: StartGateway, upstream: Upstream)
     )
 
 
-def test_each_question_is_a_request_in_the_books(gateway: StartGateway, upstream: Upstream) -> None:
+def test_each_question_is_a_call_in_the_books(gateway: StartGateway, upstream: Upstream) -> None:
     """Made by `memory`, under a name of its own, with attempts, tokens and a record without the words."""
     upstream.on("embed", Meant())
     running = gateway(toml=toml(upstream, prompts="full"))
@@ -96,7 +96,7 @@ def test_each_question_is_a_request_in_the_books(gateway: StartGateway, upstream
     assert "automobile" not in str(entries), "the llm's own policy would keep the words"
     assert scrape.value("ailinux_llm_calls_total", model="embed", status="success") == 2
     assert scrape.value("ailinux_llm_tokens_total", model="embed", type="input") == 6
-    assert scrape.value("ailinux_request_count", endpoint="/v1/memory/embeddings", status="200") == 2
+    assert scrape.value("ailinux_memory_embedding_calls_total", status="200") == 2
     assert scrape.value("ailinux_memory_operations_total", operation="embed") == 2
 
 
@@ -114,6 +114,11 @@ def test_a_search_falls_back_to_words_and_says_so(
     took_s = time.monotonic() - began
     assert_books_balance(running)
 
+    failed = running.scrape().by("ailinux_memory_embedding_calls_total", "status") - Counter({("200",): 99})
+    statuses = {status for (status,) in running.scrape().by("ailinux_request_count", "status")}
+
+    assert failed, "the memory's own call has failed"
+    assert statuses <= {"200", "201"}, "and none of a client's: HighErrorRate has nothing to count"
     assert [each["id"] for each in page["data"]] == [car["id"]]
     assert page["mode"] == "text"
     assert page["notice"].startswith("Ranked by words alone: the meaning is not known (")

@@ -69,12 +69,13 @@ def _cost_counted(scrape: Scrape) -> Counter[tuple[str, ...]]:
 
 
 def _requests_counted(scrape: Scrape, unmatched_elsewhere: int) -> Counter[tuple[str, ...]]:
-    """Audited requests per status as the metrics have them."""
+    """Audited requests, the memory's own calls for vectors too, per status as the metrics have them."""
     counted: Counter[tuple[str, ...]] = Counter()
     by_endpoint = scrape.by("ailinux_request_count", "endpoint", "status")
     for (endpoint, status), count in by_endpoint.items():
         if endpoint.startswith(AUDITED) or endpoint == "_unmatched":
             counted[(status,)] += count
+    counted += scrape.by("ailinux_memory_embedding_calls_total", "status")
     counted[("404",)] -= unmatched_elsewhere
     return +counted
 

@@ -4,6 +4,7 @@ import pytest
 
 from tristar.exchange import Account, Attempt
 from tristar.host.chronicle import SPANS, Chronicle, quantile
+from tristar.metrics.memories import EMBEDDINGS
 
 START = 1_750_000_000.0
 
@@ -47,6 +48,17 @@ def test_a_slice_in_which_nothing_happened_has_no_share_and_no_quantile() -> Non
     points = fed(1, per_slice=0).columns("15m")
 
     assert (points.requests, points.errors, points.p95) == ([0.0], [None], [None])
+
+
+def test_the_memorys_own_calls_cost_but_are_no_requests() -> None:
+    """An embedding llm that is away shows no error that a client had."""
+    chronicle = Chronicle(START)
+    chronicle.take(call(503, endpoint=EMBEDDINGS))
+    chronicle.tick(START + 5, in_flight=0, open_=0)
+    points = chronicle.columns("15m")
+
+    assert (points.requests, points.errors, points.p95) == ([0.0], [None], [None])
+    assert points.tokens_in == [6.0]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from tristar.clock import ManualClock
 from tristar.errors import UpstreamFailed
 from tristar.exchange import Attempt
 from tristar.metrics.audits import AuditReadings
+from tristar.metrics.memories import EMBEDDINGS
 from tristar.relay.failure import ERROR_TYPES
 
 BY_LLM = {"model": GPT[0], "provider": GPT[1]}
@@ -294,6 +295,19 @@ def test_memory_operations_are_counted_and_timed() -> None:
 
     assert value(books, "ailinux_memory_operations_total", {"operation": "search"}) == 1
     assert value(books, "ailinux_memory_operation_seconds_sum", {"operation": "search"}) == 0.004
+
+
+def test_the_memorys_own_calls_are_no_requests() -> None:
+    """Their attempts are the llm's, but nobody's request has failed."""
+    books = new_books()
+    failed = attempt(status="error", error_type="server_error", tokens_source="none")
+    books.count(account([failed], endpoint=EMBEDDINGS, status=502, operation="embed"))
+    scraped = {(name, labels.get("status")): number for name, labels, number in samples(books)}
+    endpoints = {labels.get("endpoint") for _, labels, _ in samples(books)}
+
+    assert scraped["ailinux_memory_embedding_calls_total", "502"] == 1
+    assert scraped["ailinux_llm_calls_total", "error"] == 1
+    assert EMBEDDINGS not in endpoints
 
 
 def test_dependencies_and_the_event_loop_are_shown() -> None:

@@ -5,6 +5,7 @@ from tests.metrics.stories import ANCHOR, GPT, SINK, account, attempt, new_books
 from tristar.exchange import Account
 from tristar.metrics.audits import AuditReadings
 from tristar.metrics.books import Books
+from tristar.metrics.memories import EMBEDDINGS
 
 CLAUDE = ("claude-haiku", "anthropic")
 
@@ -44,6 +45,7 @@ def play(books: Books) -> None:
     books.audit_committed(6, 0.0004)
     books.audit_lost(1)
     books.count(account(endpoint="/v1/memory/search", action="request", operation="search"))
+    books.count(account(endpoint=EMBEDDINGS, status=502))
     books.key_revoked(0.5)
     books.event_loop_lag(0.002)
 

@@ -1,6 +1,7 @@
 """Do the books balance? What a gateway has counted since its start, against what its audit log holds.
 
-A request in progress is on neither side. While traffic flows the two are never read at the same moment, so
+The memory's own calls for vectors have records like requests, and a counter of their own. What is in
+progress is on neither side. While traffic flows the two are never read at the same moment, so
 the log is read before and after the metrics: each figure must lie between the two readings.
 """
 
@@ -37,7 +38,7 @@ _NEEDED: Final = re.compile(
 )
 _PAGE: Final = re.compile(
     r"^(?:ailinux_request_count|ailinux_llm_calls_total|ailinux_llm_tokens_total|ailinux_llm_cost_usd_total"
-    r"|ailinux_audit_lost_total|process_start_time_seconds)[{ ].*$",
+    r"|ailinux_memory_embedding_calls_total|ailinux_audit_lost_total|process_start_time_seconds)[{ ].*$",
     re.MULTILINE,
 )
 _PAGE_BYTES: Final = 64 << 20
@@ -156,6 +157,8 @@ class Page:
         pair = labels.get("model", ""), labels.get("provider", "")
         if name == "ailinux_request_count":
             self._take_requests(labels, int(value))
+        elif name == "ailinux_memory_embedding_calls_total":
+            self.requests[(labels.get("status", ""),)] += int(value)
         elif name == "ailinux_llm_calls_total":
             self.attempts[(*pair, labels.get("status", ""))] += int(value)
         elif name == "ailinux_llm_tokens_total":

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from tristar.exchange import Account
+from tristar.metrics.memories import EMBEDDINGS
 from tristar.metrics.requests import HTTP_BOUNDS_S
 
 Span = Literal["15m", "4h", "7d"]
@@ -103,10 +104,11 @@ class Chronicle:
         if not is_call and not _is_counted(account.endpoint):
             return
         growing = self._growing
-        growing.requests += 1
-        growing.errors += account.status >= 500
-        if is_call:
-            growing.latency[bucket_of(account.duration_s)] += 1
+        if account.endpoint != EMBEDDINGS:  # the memory's own calls, as in the metrics, are no requests
+            growing.requests += 1
+            growing.errors += account.status >= 500
+            if is_call:
+                growing.latency[bucket_of(account.duration_s)] += 1
         for attempt in account.attempts:
             growing.tokens_input += attempt.tokens_input
             growing.tokens_output += attempt.tokens_output

@@ -24,7 +24,7 @@ from tristar.metrics.family import Family, Frozen, as_client_metric
 from tristar.metrics.internals import Internals
 from tristar.metrics.labels import CAP, Vocabulary
 from tristar.metrics.llms import Llms, Pair
-from tristar.metrics.memories import Memories
+from tristar.metrics.memories import EMBEDDINGS, Memories
 from tristar.metrics.requests import Requests
 
 LLM_ENDPOINTS: Final = (
@@ -96,7 +96,10 @@ class Books(Collector):
         """Enter one closed exchange and all its attempts. Call it exactly once for each."""
         example = (account.trace_id, self._clock.time()) if account.traced and account.trace_id else None
         with self._lock:
-            self._requests.count(account, example)
+            if account.endpoint == EMBEDDINGS:
+                self._memories.called(account)
+            else:
+                self._requests.count(account, example)
             if account.attempts:
                 self._llms.count(account, example)
             if account.operation is not None:

@@ -1,7 +1,8 @@
 """The memory as a caller of the gateway's own llms: what do these texts mean?
 
-Each question is a request of its own, made by nobody outside: recorded, counted, limited and rescued like
-every other. It stands in the books under `ENDPOINT`, made by the actor `memory`.
+Each question is a call of its own, made by nobody outside: recorded, limited and rescued like every other,
+under the endpoint `EMBEDDINGS` and the actor `memory`. It is no HTTP request and is counted apart: a search
+whose question fails is served all the same.
 """
 
 import asyncio
@@ -21,12 +22,12 @@ from tristar.exchange import Exchange, Ids, Outcome
 from tristar.ledger import Ledger
 from tristar.memory.entry import Meaning, Packed
 from tristar.memory.vectors import Vectors
+from tristar.metrics.memories import EMBEDDINGS
 from tristar.relay.departure import ClientGone, Departure
 from tristar.routing.board import Breakers
 from tristar.routing.catalog import Llm
 from tristar.routing.router import Router, Wish
 
-ENDPOINT: Final = "/v1/memory/embeddings"
 QUERY_WITHIN_S: Final = 2.0
 ENTRIES_WITHIN_S: Final = 60.0
 KNOWN_QUERIES: Final = 256
@@ -188,8 +189,8 @@ class Embedder:
     def _begun(self, details: dict[str, object], trace_id: str | None) -> Exchange:
         exchange = Exchange(
             method="POST",
-            resource=ENDPOINT,
-            endpoint=ENDPOINT,
+            resource=EMBEDDINGS,
+            endpoint=EMBEDDINGS,
             started=self._clock.monotonic(),
             started_at=self._clock.time(),
             audited=True,

@@ -78,6 +78,12 @@ MEMORY: Final = Row(
             (Query(f"max by (job) (ailinux_memory_unembedded_entries{{{HERE}}})", "{{job}}"),),
         ),
         Panel(
+            "Calls for vectors",
+            "The memory's own calls of its embedding llm per second; they are no requests of clients.",
+            "ops",
+            (Query(rate("ailinux_memory_embedding_calls_total", "status"), "{{status}}"),),
+        ),
+        Panel(
             "Operations",
             "Per second.",
             "ops",
