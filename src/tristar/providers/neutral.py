@@ -145,6 +145,8 @@ class Conversation(msgspec.Struct, kw_only=True):
     stream: bool = False
     only_here: list[str] = []
     """Fields that the surface's own API knows and no other can carry; asked for, so they must not be lost."""
+    openai: Json = {}
+    """What OpenAI's APIs alone know, on either of them, under the names that it has on chats."""
     unknown: dict[str, msgspec.Raw] = {}
     """Fields that the surface does not know: they travel on under their own names."""
 

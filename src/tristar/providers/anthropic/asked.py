@@ -23,7 +23,18 @@ from tristar.providers.neutral import (
 )
 from tristar.providers.seal import unsealed
 
-UNCARRIED = ("cache_control", "diagnostics", "inference_geo", "service_tier", "speed")
+UNCARRIED = (
+    "betas",
+    "billing_policy",
+    "cache_control",
+    "diagnostics",
+    "fallback_credit_token",
+    "inference_geo",
+    "service_tier",
+    "speed",
+    "user_profile_id",
+    "workspace_id",
+)
 """Fields that do not change what is answered: they stay behind where the upstream is another's."""
 
 _READ = frozenset(
@@ -49,9 +60,11 @@ _READ = frozenset(
     }
 )
 _ONLY_HERE = {
+    "compaction": b"null",
     "container": b"null",
     "context_management": b"null",
     "mcp_servers": b"[]",
+    "thread": b"null",
 }
 """Fields that Anthropic alone knows, and their values that ask for nothing."""
 
@@ -97,6 +110,9 @@ class _Tool(msgspec.Struct, forbid_unknown_fields=True):
     description: str | None = None
     input_schema: Json | None = None
     strict: bool | None = None
+    eager_input_streaming: bool | None = None
+    defer_loading: bool | None = None
+    allowed_callers: list[str] | None = None
     cache_control: Json | None = None
 
 
@@ -262,6 +278,11 @@ def _read_tools(fields: Fields) -> list[Tool]:
     for number, tool in enumerate(optional(fields, "tools", _tools, "an array of tools") or ()):
         if tool.type not in {None, "custom"}:
             raise _cannot(f"tools[{number}]", str(tool.type))
+        if tool.defer_loading or set(tool.allowed_callers or ()) - {"direct"}:
+            raise BadRequest(
+                f"`tools[{number}]`: this model's provider loads no tool later, and no tool calls another.",
+                param="tools",
+            )
         tools.append(Tool(tool.name, tool.description, tool.input_schema, tool.strict, tool.cache_control))
     return tools
 

@@ -62,7 +62,7 @@ def write_conversation(asked: Conversation, model: str, prefill: str) -> bytes:
 
 
 def _refuse(asked: Conversation) -> None:
-    names = [*asked.only_here]
+    names = [*asked.only_here, *asked.openai]
     names += [
         name for name in ("seed", "presence_penalty", "frequency_penalty") if getattr(asked, name) is not None
     ]

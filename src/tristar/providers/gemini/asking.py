@@ -33,7 +33,7 @@ def write_conversation(asked: Conversation, model: str, prefill: str) -> bytes:
 
 
 def _refuse(asked: Conversation) -> None:
-    names = [*asked.only_here]
+    names = [*asked.only_here, *asked.openai]
     if asked.parallel_tools is False:
         names.append("parallel_tool_calls")
     for name in names:

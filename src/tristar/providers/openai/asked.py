@@ -4,7 +4,7 @@ import msgspec
 
 from tristar.errors import BadRequest
 from tristar.exchange import END_USER_LIMIT
-from tristar.providers.fields import UNREADABLE, Fields, is_absent, optional
+from tristar.providers.fields import NULL, UNREADABLE, Fields, is_absent, optional
 from tristar.providers.neutral import (
     Audio,
     Conversation,
@@ -106,6 +106,7 @@ class _Part(msgspec.Struct, forbid_unknown_fields=True):
     input_audio: _Sound | None = None
     file: _File | None = None
     cache_control: Json | None = None
+    prompt_cache_breakpoint: msgspec.Raw = NULL
 
 
 class _Function(msgspec.Struct):
@@ -135,7 +136,8 @@ class _Message(msgspec.Struct):
     thinking_blocks: list[_Thought] | None = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
-    function_call: msgspec.Raw = msgspec.Raw(b"null")
+    function_call: msgspec.Raw = NULL
+    audio: msgspec.Raw = NULL
 
 
 class _ToolFunction(msgspec.Struct, forbid_unknown_fields=True):
@@ -280,6 +282,8 @@ def _read_result(message: _Message, parts: list[Part], place: str) -> ToolResult
 def _read_assistant(message: _Message, parts: list[Part], place: str) -> list[Part]:
     if not is_absent(message.function_call):
         raise _cannot(f"{place}.function_call", "the deprecated `function_call`; use `tool_calls`")
+    if not is_absent(message.audio):
+        raise _cannot(f"{place}.audio", "an earlier answer that the provider keeps as audio")
     parts = [part for part in parts if not (isinstance(part, Text) and not part.text)]
     if message.thinking_blocks:
         thoughts = [Thinking(told.thinking, told.signature, told.data) for told in message.thinking_blocks]

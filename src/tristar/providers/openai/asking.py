@@ -61,6 +61,7 @@ def write_conversation(asked: Conversation, model: str, prefill: str) -> bytes:
         "response_format": _format(asked.format),
         "reasoning_effort": _effort(asked.reasoning),
         "user": asked.user,
+        **asked.openai,
     }
     if asked.stream:
         told |= {"stream": True, "stream_options": {"include_usage": True}}

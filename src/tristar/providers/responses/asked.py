@@ -53,26 +53,33 @@ _READ = frozenset(
         "reasoning",
         "user",
         "safety_identifier",
+        "service_tier",
         *UNCARRIED,
     }
 )
 _USUAL: dict[str, tuple[bytes, ...]] = {
+    "access_programs": (),
     "background": (b"false",),
+    "background_options": (),
     "context_management": (b"[]",),
     "conversation": (),
+    "image": (),
     "include": (b"[]", b'["reasoning.encrypted_content"]'),
     "max_tool_calls": (),
     "moderation": (),
     "previous_response_id": (),
     "prompt": (),
-    "service_tier": (b'"auto"', b'"default"'),
     "top_logprobs": (b"0",),
     "truncation": (b'"disabled"',),
 }
 """Fields that need what Responses alone has (state, hosted tools), and their values that ask for nothing."""
 
 
-class _Part(msgspec.Struct):
+# Inside content, tools and formats an unknown field is refused: left out, it could change the answer.
+# Items themselves are lenient: earlier output comes back with whatever its provider put in.
+
+
+class _Part(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     text: str = ""
     refusal: str = ""
@@ -80,7 +87,13 @@ class _Part(msgspec.Struct):
     detail: str | None = None
     file_data: str | None = None
     file_url: str | None = None
+    file_id: str | None = None
     filename: str | None = None
+    annotations: msgspec.Raw = NULL
+    logprobs: msgspec.Raw = NULL
+    prompt_cache_breakpoint: msgspec.Raw = NULL
+    parsed: msgspec.Raw = NULL
+    """What OpenAI's SDK adds to a text that it has parsed, and sends back."""
 
 
 class _Summary(msgspec.Struct):
@@ -100,11 +113,16 @@ class _Item(msgspec.Struct):
 
 
 class _Tool(msgspec.Struct):
+    """A tool; of functions, which alone are read, every field is known."""
+
     type: str
     name: str = ""
     description: str | None = None
     parameters: Json | None = None
     strict: bool | None = None
+    output_schema: msgspec.Raw = NULL
+    defer_loading: bool | None = None
+    allowed_callers: list[str] | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -112,7 +130,7 @@ class _Choice(msgspec.Struct):
     name: str | None = None
 
 
-class _Format(msgspec.Struct):
+class _Format(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     schema: Json | None = None
     name: str | None = None
@@ -120,16 +138,20 @@ class _Format(msgspec.Struct):
     strict: bool | None = None
 
 
-class _TextParam(msgspec.Struct):
+class _TextParam(msgspec.Struct, forbid_unknown_fields=True):
     format: _Format | None = None
     verbosity: str | None = None
 
 
-class _Reasoning(msgspec.Struct):
+class _Reasoning(msgspec.Struct, forbid_unknown_fields=True):
     effort: str | None = None
+    summary: str | None = None
+    generate_summary: str | None = None
+    mode: str | None = None
+    context: str | None = None
 
 
-input_decoder = msgspec.json.Decoder(str | list[_Item])
+_input = msgspec.json.Decoder(str | list[_Item])
 _tools = msgspec.json.Decoder(list[_Tool] | None)
 _choice = msgspec.json.Decoder(str | _Choice | None)
 _text_param = msgspec.json.Decoder(_TextParam | None)
@@ -160,12 +182,12 @@ def read_conversation(fields: Fields, *, stream: bool) -> Conversation:
     """
     text = optional(fields, "text", _text_param, "an object") or _TextParam()
     only_here = [name for name in _USUAL if not _is_usual(name, fields)]
-    if text.verbosity not in {None, "medium"}:
-        only_here.append("text.verbosity")
+    reasoning = optional(fields, "reasoning", _reasoning, "an object") or _Reasoning()
+    only_here += [f"reasoning.{name}" for name in ("mode", "context") if getattr(reasoning, name) is not None]
     reader = _Turns()
-    reader.read(optional(fields, "input", input_decoder, "a string or an array of items") or "")
+    reader.read(optional(fields, "input", _input, "a string or an array of items") or "")
     instructions = optional(fields, "instructions", _string, "a string")
-    effort = (optional(fields, "reasoning", _reasoning, "an object") or _Reasoning()).effort
+    effort = reasoning.effort
     return Conversation(
         system=[*([Text(instructions)] if instructions else []), *reader.system],
         turns=[Turn(turn.role, unsealed(turn.parts)) for turn in reader.turns],
@@ -180,8 +202,20 @@ def read_conversation(fields: Fields, *, stream: bool) -> Conversation:
         user=end_user(fields),
         stream=stream,
         only_here=only_here,
+        openai=_read_openai(fields, text),
         unknown={name: value for name, value in fields.items() if name not in _READ and name not in _USUAL},
     )
+
+
+def _read_openai(fields: Fields, text: _TextParam) -> Json:
+    """What chats know, too, but for values that ask for nothing."""
+    told: Json = {}
+    if text.verbosity not in {None, "medium"}:
+        told["verbosity"] = text.verbosity
+    tier = optional(fields, "service_tier", _string, "a string")
+    if tier not in {None, "auto", "default"}:
+        told["service_tier"] = tier
+    return told
 
 
 def _is_usual(name: str, fields: Fields) -> bool:
@@ -282,7 +316,7 @@ def _read_part(part: _Part, place: str) -> Part:
             if media_type is None:
                 return Image(url=part.image_url, detail=detail)
             return Image(data, media_type, detail=detail)
-        case "input_file" if part.file_url is not None:
+        case "input_file" if part.file_id is None and part.file_url is not None:
             return Document(url=part.file_url, name=part.filename)
         case "input_file" if part.file_data is not None:
             media_type, data = split_data(part.file_data)
@@ -295,6 +329,8 @@ def _read_tools(fields: Fields) -> list[Tool]:
     for number, tool in enumerate(optional(fields, "tools", _tools, "an array of tools") or ()):
         if tool.type != "function":
             raise _cannot(f"tools[{number}]", f"a tool of the type {tool.type!r}")
+        if tool.defer_loading or set(tool.allowed_callers or ()) - {"direct"}:
+            raise _cannot(f"tools[{number}]", "a tool that is loaded later or called by other tools")
         tools.append(Tool(tool.name, tool.description, tool.parameters, tool.strict))
     return tools
 

@@ -26,7 +26,7 @@ from tristar.providers.fields import (
 )
 from tristar.providers.neutral import Completion, Conversation, Json, Usage
 from tristar.providers.responses.answering import write_response
-from tristar.providers.responses.asked import end_user, input_decoder, read_conversation
+from tristar.providers.responses.asked import end_user, read_conversation
 from tristar.providers.responses.errors import FORMAT, RESPONSES_ERRORS
 from tristar.providers.responses.output import Frame
 from tristar.providers.responses.telling import ResponseWriter
@@ -43,13 +43,24 @@ class _Item(msgspec.Struct):
     encrypted_content: str | None = None
 
 
+class _Said(msgspec.Struct):
+    text: str | None = None
+
+
+class _Message(msgspec.Struct):
+    type: str = "message"
+    role: str = ""
+    content: str | list[_Said] | None = None
+
+
+_input = msgspec.json.Decoder(str | list[_Message])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 _item = msgspec.json.Decoder(_Item)
 _flag: "msgspec.json.Decoder[bool | None]" = msgspec.json.Decoder(bool | None)
 _text: "msgspec.json.Decoder[str | None]" = msgspec.json.Decoder(str | None)
 _anything = msgspec.json.Decoder()
 
-_NAMES = {"messages": "input", "response_format": "text.format"}
+_NAMES = {"messages": "input", "response_format": "text.format", "verbosity": "text.verbosity"}
 
 _TOLD: Json = {
     "background": False,
@@ -109,7 +120,7 @@ class ResponsesCall:
     def question(self) -> str:
         """See `Talk.question`."""
         try:
-            given = input_decoder.decode(self.fields["input"])
+            given = _input.decode(self.fields["input"])
         except UNREADABLE:
             return ""  # the upstream's to refuse
         if isinstance(given, str):
