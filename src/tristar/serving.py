@@ -7,7 +7,8 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 import structlog
 import uvloop
@@ -85,9 +86,16 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def _run(
-    gateway: Gateway, listener: socket.socket, drain_s: float, service: ServiceManager = NOBODY
+    gateway: Gateway,
+    listener: socket.socket,
+    drain_s: float,
+    service: ServiceManager,
+    ready: Callable[[], None],
 ) -> None:
-    """Serve until a signal; then turn ready off and let what is in flight finish."""
+    """Serve until a signal; then turn ready off and let what is in flight finish.
+
+    `ready` is called once requests are taken, and a signal ends it as it should.
+    """
     loop = asyncio.get_running_loop()
     server = Server(loop, gateway.app.serve)
     told: asyncio.Future[None] = loop.create_future()
@@ -102,6 +110,7 @@ async def _run(
     heap.settle()
     certificate = gateway.certificate
     await server.listen(listener, BACKLOG, None if certificate is None else certificate.context)
+    ready()
     service.ready("serving")
     await told
     service.stopping(drain_s + DRAIN_MARGIN_S)
@@ -111,8 +120,8 @@ async def _run(
 async def _serve_solo(settings: Settings, listener: socket.socket) -> int:
     service = _service_manager()
     async with _alive(service), solo(settings, service) as gateway:
-        _announce(settings, listener)
-        await _run(gateway, listener, settings.server.drain_s, service)
+        announce = partial(_announce, settings, listener)
+        await _run(gateway, listener, settings.server.drain_s, service, announce)
     return 0
 
 
@@ -139,7 +148,7 @@ async def _serve_worker(
         return supervisor is not None and os.getppid() == supervisor
 
     async with linked(settings, is_coming, handed) as gateway:
-        await _run(gateway, listener, settings.server.drain_s)
+        await _run(gateway, listener, settings.server.drain_s, NOBODY, _say_nothing)
     return 0
 
 
@@ -162,6 +171,10 @@ async def _supervise(settings: Settings, listener: socket.socket, firstborn: Seq
         greeted.cancel()
         await crew.stop(settings.server.drain_s + DRAIN_MARGIN_S)
     return 0
+
+
+def _say_nothing() -> None:
+    """A worker's supervisor speaks for it."""
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:

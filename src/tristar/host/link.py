@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Final, cast
 
 from tristar.audit.draft import Draft
 from tristar.clock import Clock
@@ -197,6 +197,8 @@ class Link(asyncio.Protocol):
 
 class LinkWay:
     """See `entry.Way`; over the link."""
+
+    is_here: Final = False
 
     def __init__(self, link: Link, *, strict: bool) -> None:
         self._link = link

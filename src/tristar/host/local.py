@@ -12,6 +12,7 @@ from tristar.ledger import Notice
 class HubWay:
     """See `entry.Way`; no process in between."""
 
+    is_here: Final = True
     lost: Final = False
 
     def __init__(self, hub: Hub) -> None:
