@@ -38,6 +38,7 @@ PRODUCED_IN = {
     "audit_hold": "contract/test_audit_routes.py::test_holds_are_placed_listed_and_released_by_those_who_may",
     "audit_recovered": "cli/test_audit.py",
     "service_started": "contract/test_events.py::test_a_service_that_starts_and_stops_records_both_once",
+    "dependency_transition": "contract/test_keys_in_turn.py",
     "service_stopped": "contract/test_events.py::test_a_service_that_starts_and_stops_records_both_once",
 }
 """The test that makes it happen and looks for its record: a file, and the function where one is named."""
@@ -68,3 +69,21 @@ def test_every_action_has_its_producing_test() -> None:
 def test_the_test_that_is_named_looks_for_the_action(action: str) -> None:
     """By its name."""
     assert re.search(rf"\b{action}\b", source_of(PRODUCED_IN[action]))
+
+
+def test_the_document_explains_every_action_and_no_other() -> None:
+    """The table of docs/audit.md, row by row."""
+    page = (TESTS.parent / "docs/audit.md").read_text()
+    section = page.partition("\n## What is recorded\n")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    explained = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+
+    assert sorted(explained) == sorted(ACTIONS)
+
+
+def test_the_console_offers_every_action_as_a_filter() -> None:
+    """A page that knows fewer would hide what it cannot ask for."""
+    script = (TESTS.parent / "src/tristar/edge/static/audit.js").read_text()
+    listed = re.findall(r'"(\w+)"', script.partition("const ACTIONS = [")[2].partition("]")[0])
+
+    assert sorted(listed) == sorted(ACTIONS)

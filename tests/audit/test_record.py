@@ -353,7 +353,7 @@ def test_actions_are_the_documented_closed_list() -> None:
         "breaker_transition breaker_override key_created key_updated key_revoked config_reloaded "
         "config_rejected memory_written memory_read memory_deleted audit_read audit_exported audit_verified "
         "audit_segment_closed audit_retention audit_gap audit_erasure audit_hold audit_recovered "
-        "service_started service_stopped"
+        "service_started service_stopped dependency_transition"
     )
 
     assert set(documented.split()) == ACTIONS

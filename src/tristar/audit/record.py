@@ -34,7 +34,7 @@ Action = Literal[
     "breaker_transition", "breaker_override", "key_created", "key_updated", "key_revoked", "config_reloaded",
     "config_rejected", "memory_written", "memory_read", "memory_deleted", "audit_read", "audit_exported",
     "audit_verified", "audit_segment_closed", "audit_retention", "audit_gap", "audit_erasure", "audit_hold",
-    "audit_recovered", "service_started", "service_stopped",
+    "audit_recovered", "service_started", "service_stopped", "dependency_transition",
 ]  # fmt: skip
 """What the gateway itself records: a closed list. Library callers may name others."""
 

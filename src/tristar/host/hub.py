@@ -11,7 +11,7 @@ import msgspec
 
 from tristar.audit.draft import Draft
 from tristar.audit.options import WriterHealth
-from tristar.audit.record import Scribe, timestamp
+from tristar.audit.record import Action, Scribe, timestamp
 from tristar.audit.writer import AuditWriter
 from tristar.clock import Clock
 from tristar.errors import AuditUnavailable, NoRecord
@@ -325,7 +325,9 @@ class Hub:
         level = "WARNING" if now is State.OPEN else "INFO"
         self.event("breaker_transition", f"llm:{llm_id}", {"to": now.name.lower()}, level)
 
-    def event(self, action: str, resource: str, details: Mapping[str, object], level: str = "INFO") -> None:
+    def event(
+        self, action: Action, resource: str, details: Mapping[str, object], level: str = "INFO"
+    ) -> None:
         """Record something that no request waits for."""
         self.enter(self.scribe.event(action, resource, level, details), None, None)
 

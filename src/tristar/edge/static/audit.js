@@ -12,7 +12,7 @@ const ACTIONS = [
   "llm_call", "request", "auth_success", "auth_failure", "access_denied", "rate_limited", "budget_exceeded", "breaker_transition",
   "breaker_override", "key_created", "key_updated", "key_revoked", "config_reloaded", "config_rejected", "memory_written", "memory_read",
   "memory_deleted", "audit_read", "audit_exported", "audit_verified", "audit_segment_closed", "audit_retention", "audit_gap",
-  "audit_erasure", "audit_hold", "audit_recovered", "service_started", "service_stopped",
+  "audit_erasure", "audit_hold", "audit_recovered", "service_started", "service_stopped", "dependency_transition",
 ];
 const LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "SECURITY"];
 const FILTERS = ["since", "until", "action", "level", "user_id", "trace_id", "text"];
