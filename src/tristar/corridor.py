@@ -30,7 +30,7 @@ from tristar.relay.departure import ClientGone, Departure
 from tristar.relay.errand import Errand, usage_of
 from tristar.relay.quota import UNLIMITED, Quota, Share, refuse
 from tristar.relay.speech import dialect_for
-from tristar.relay.stream import LiveStream
+from tristar.relay.stream import LiveStream, nobody
 from tristar.routing.catalog import Llm
 from tristar.routing.router import Router, Wish
 
@@ -58,6 +58,10 @@ class Reply(Protocol):
 
     async def send(self, piece: bytes) -> None:
         """One piece of the body."""
+        ...
+
+    def push(self, piece: bytes) -> bool:
+        """One piece of the body, not empty; False: it was not sent, as it would have to wait."""
         ...
 
     async def end(self, piece: bytes) -> None:
@@ -282,8 +286,9 @@ class Corridor:
         self, stream: LiveStream, errand: Errand, reply: Reply, held: list[bytes] | None
     ) -> UpstreamFailed | None:
         """Read a stream to its end, into `held` or to the client; what broke it, if it broke."""
+        push = reply.push if held is None else nobody
         try:
-            while (piece := await stream.next()) is not None:
+            while (piece := await stream.next(push)) is not None:
                 if held is not None:
                     held.append(piece)
                     continue

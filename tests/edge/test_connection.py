@@ -209,6 +209,32 @@ def test_a_stream_is_chunked() -> None:
     assert not socket.closed
 
 
+def test_what_is_pushed_goes_out_at_once_unless_the_client_is_slow() -> None:
+    """Pushed or sent, it is the same chunk; what is refused was not sent."""
+    pushed: list[bool] = []
+    visitors: list[limits.Connection] = []
+
+    async def push(turn: Turn) -> None:
+        await turn.body(None, 100)
+        await turn.begin(200, [])
+        pushed.append(turn.push(b"one"))
+        visitors[0].pause_writing()
+        pushed.append(turn.push(b"two"))
+        visitors[0].resume_writing()
+        await turn.end(b"three")
+
+    async def story(house: House) -> None:
+        connection, socket = house.visitor()
+        visitors.append(connection)
+        connection.data_received(WHOLE)
+        await settle()
+        assert socket.sent.endswith(b"\r\n\r\n3\r\none\r\n5\r\nthree\r\n0\r\n\r\n")
+
+    in_house(story, push)
+
+    assert pushed == [True, False]
+
+
 def test_a_stream_to_http_1_0_ends_with_the_connection() -> None:
     """It knows no chunks."""
     socket = answered(b"GET /x HTTP/1.0\r\n\r\n", serve=stream)

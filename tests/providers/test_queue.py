@@ -18,7 +18,7 @@ from tristar.providers.responses.output import Frame
 from tristar.providers.responses.streaming import EventReader as ResponseReader
 from tristar.providers.responses.telling import ResponseWriter
 from tristar.providers.surface import StreamWriter
-from tristar.relay.sse import EventSplitter, data_of
+from tristar.relay.sse import EventSplitter, data_of, events_in
 
 values = st.recursive(
     st.none() | st.integers() | st.text(max_size=6),
@@ -96,7 +96,7 @@ def gathered(stream: bytes, reader: StreamReader) -> dict[str, object]:
     """The arguments of the calls of a stream, each by its id."""
     ids: dict[int, str] = {}
     texts: dict[int, str] = {}
-    for event in EventSplitter().feed(stream):
+    for event in events_in(EventSplitter().feed(stream)):
         for call in reader.read(data_of(event) or b"{}").calls:
             ids[call.index] = call.call_id or ids[call.index]
             texts[call.index] = texts.get(call.index, "") + call.arguments

@@ -38,7 +38,7 @@ from tristar.providers.openai import asked as chat_in
 from tristar.providers.openai import asking as chat_out
 from tristar.providers.openai.streaming import ChunkReader, ChunkWriter
 from tristar.providers.surface import StreamWriter
-from tristar.relay.sse import EventSplitter, data_of
+from tristar.relay.sse import EventSplitter, data_of, events_in
 
 Way = Callable[[Conversation], Conversation]
 
@@ -220,7 +220,7 @@ def streams(draw: st.DrawFn) -> list[Piece]:
 def passed_on(pieces: Sequence[Piece], writer: StreamWriter, reader: StreamReader) -> list[Piece]:
     """Written as a surface's stream, and read as that of an upstream."""
     stream = b"".join(writer.write(piece) for piece in pieces) + writer.end(Usage())
-    events = (data_of(event) for event in EventSplitter().feed(stream))
+    events = (data_of(event) for event in events_in(EventSplitter().feed(stream)))
     return [reader.read(data) for data in events if data is not None]
 
 
@@ -259,7 +259,7 @@ def test_a_stream_survives(pieces: list[Piece]) -> None:
 def test_a_message_stays_whole_whatever_its_upstream_loses(pieces: list[Piece], places: set[int]) -> None:
     """Any events may be lost: blocks still begin before they go on, one after the other, each ended once."""
     stream = b"".join(events_of(pieces))
-    sent = [event for n, event in enumerate(EventSplitter().feed(stream)) if n not in places]
+    sent = [event for n, event in enumerate(events_in(EventSplitter().feed(stream))) if n not in places]
     reader, writer = EventReader(), EventWriter("m2")
     told = b""
     for event in sent:
@@ -267,7 +267,7 @@ def test_a_message_stays_whole_whatever_its_upstream_loses(pieces: list[Piece], 
         told += b"" if piece.done else writer.passed(event, piece)
     told += writer.end(Usage())
 
-    assert_orderly([json.loads(data_of(event) or b"{}") for event in EventSplitter().feed(told)])
+    assert_orderly([json.loads(data_of(event) or b"{}") for event in events_in(EventSplitter().feed(told))])
 
 
 def events_of(pieces: Sequence[Piece]) -> list[bytes]:

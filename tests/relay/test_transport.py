@@ -196,3 +196,79 @@ def test_a_connection_that_comes_after_the_client_left_is_closed() -> None:
 
         assert isinstance(loop, _Late)
         assert loop.made.aborted
+
+
+class _Taker:
+    """Takes pieces, and wants no more after each that is in `last`."""
+
+    def __init__(self, *last: bytes) -> None:
+        self.taken: list[bytes] = []
+        self._last = last
+
+    def take(self, piece: bytes) -> bool:
+        """See `Response.flow`."""
+        self.taken.append(piece)
+        return piece not in self._last
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ONE, TWO, THREE = (b"%x\r\n%b\r\n" % (len(each), each) for each in (b"one", b"two", b"three"))
+FAR_S = 1e9
+
+
+def test_who_takes_pieces_has_each_as_it_arrives_until_one_is_enough() -> None:
+    """No task runs in between; what comes after it waits for the next call, and the end comes last."""
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        connection, taker = await _arrived(HEAD), _Taker(b"two")
+        departure = Departure(loop)
+        flowing = loop.create_task(connection.flow(taker.take, departure, FAR_S))
+        await asyncio.sleep(0)
+        for piece, seen in ((ONE, [b"one"]), (TWO, [b"one", b"two"]), (THREE, [b"one", b"two"])):
+            connection.data_received(piece)
+            assert taker.taken == seen
+        await flowing
+        connection.data_received(b"0\r\n\r\n")
+        await connection.flow(taker.take, departure, FAR_S)
+        await connection.flow(taker.take, departure, FAR_S)
+        assert taker.taken == [b"one", b"two", b"three", b""]
+
+    asyncio.run(story())
+
+
+def test_what_came_before_a_body_breaks_is_taken_before_the_failure_is_told() -> None:
+    """Also what came in one read with it."""
+
+    async def story() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        connection, taker, departure = await _arrived(HEAD), _Taker(), Departure(loop)
+        flowing = loop.create_task(connection.flow(taker.take, departure, FAR_S))
+        await asyncio.sleep(0)
+        connection.data_received(ONE)
+        connection.data_received(TWO + b"nonsense\r\n")
+        await flowing
+        with pytest.raises(UpstreamBroken, match="not valid"):
+            await connection.flow(taker.take, departure, FAR_S)
+        return taker.taken
+
+    assert asyncio.run(story()) == [b"one", b"two"]
+
+
+def test_a_client_that_leaves_ends_the_flow() -> None:
+    """What arrives then is taken by nobody."""
+
+    async def story() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        connection, taker, departure = await _arrived(HEAD), _Taker(), Departure(loop)
+        flowing = loop.create_task(connection.flow(taker.take, departure, FAR_S))
+        await asyncio.sleep(0)
+        connection.data_received(ONE)
+        departure.announce()
+        connection.data_received(TWO)
+        with pytest.raises(ClientGone):
+            await flowing
+        connection.data_received(THREE)
+        return taker.taken
+
+    assert asyncio.run(story()) == [b"one"]

@@ -93,6 +93,11 @@ class AsgiReply:
         """See `Reply.send`."""
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
+    def push(self, piece: bytes) -> bool:
+        """See `Reply.push`: ASGI has no sending without waiting."""
+        del piece
+        return False
+
     async def end(self, piece: bytes) -> None:
         """See `Reply.end`."""
         await self._send({"type": "http.response.body", "body": piece})

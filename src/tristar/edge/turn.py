@@ -241,7 +241,18 @@ class Turn:
         """See `Reply.send`."""
         if self._line.is_slow:
             await self._line.drained()
-        if piece and self.method != "HEAD":
+        if piece:
+            self._write(piece)
+
+    def push(self, piece: bytes) -> bool:
+        """See `Reply.push`."""
+        if self._line.is_slow:
+            return False
+        self._write(piece)
+        return True
+
+    def _write(self, piece: bytes) -> None:
+        if self.method != "HEAD":
             self._line.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
 
     async def end(self, piece: bytes) -> None:

@@ -3,6 +3,7 @@
 A new dialect is one package with these functions, named in `dialects.py`; then every surface speaks it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -58,6 +59,14 @@ class StreamReader(Protocol):
     @property
     def is_finished(self) -> bool:
         """Whether the answer is complete, also if the upstream never says that it has ended."""
+        ...
+
+    def read_texts(self, events: Sequence[bytes], start: int) -> list[str]:
+        """The text of each of these events' data from `start` on, up to the first that is not text alone.
+
+        That is: of which `read` would say that it adds text, and nothing else that was not known before.
+        They are read; that first one, and what is malformed, is not. A reader need not know any.
+        """
         ...
 
     def read(self, data: bytes) -> Piece:

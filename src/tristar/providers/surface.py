@@ -38,13 +38,15 @@ def read_memory(fields: Fields) -> MemoryAsk | None:
 class StreamWriter(Protocol):
     """Writes one client's stream, whichever llms it comes from in turn."""
 
-    rejoins: ClassVar[bool]
-    """Whether a second llm's events may follow those of a first one as they are."""
     position: int
     """The number of the next event, on surfaces that number them."""
 
     def passed(self, event: bytes, piece: Piece) -> bytes:
         """An upstream's event in the surface's own format goes through: these bytes, or none of it."""
+        ...
+
+    def passes_texts(self) -> bool:
+        """Whether events that only add text pass unseen by `passed`; where this says so, they do."""
         ...
 
     def write(self, piece: Piece) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 
 from tristar.providers.openai.streaming import DONE
 from tristar.relay.departure import Departure
-from tristar.relay.transport import Headers
+from tristar.relay.transport import Headers, Take
 
 
 class _Part(msgspec.Struct):
@@ -68,6 +68,11 @@ class EchoResponse:
         if departure.gone:
             await departure.pause(0)
         return next(self._pieces, b"")
+
+    async def flow(self, take: Take, departure: Departure, deadline: float) -> None:
+        """See `Response.flow`."""
+        while take(piece := await self.read(departure, deadline)) and piece:
+            pass
 
     def release(self) -> None:
         """See `Response.release`."""

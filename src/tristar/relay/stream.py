@@ -5,12 +5,12 @@ known and the body ended or fell silent. Anything else is a cut, and is raised a
 events mean is its reader's to say, what the client gets its surface's writer's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from tristar.clock import Clock
-from tristar.errors import UpstreamBroken
+from tristar.errors import UpstreamBroken, UpstreamFailed
 from tristar.exchange import Attempt
 from tristar.providers.dialect import Dialect
 from tristar.providers.fields import encode
@@ -18,7 +18,7 @@ from tristar.providers.neutral import CallPiece, Piece, Usage
 from tristar.providers.surface import StreamWriter
 from tristar.relay.departure import Departure
 from tristar.relay.failure import diverged, in_band, timed_out
-from tristar.relay.sse import EventSplitter, data_of
+from tristar.relay.sse import EventSplitter, data_lines, data_of, event_of, events_in
 from tristar.relay.transport import Response
 from tristar.routing.catalog import Llm
 
@@ -27,8 +27,17 @@ SILENT_END_S = 0.5
 
 NOTHING = Usage()
 
+Push = Callable[[bytes], bool]
+"""Sends a piece to the client without waiting; False, and nothing was sent, where it has to be waited for."""
+
 MAX_CALL_PIECES = 4096
 """So many pieces of tool calls are kept for the audit log, where it wants them; what follows is left out."""
+
+
+def nobody(piece: bytes) -> bool:
+    """Takes nothing."""
+    del piece
+    return False
 
 
 class LiveStream:
@@ -78,6 +87,10 @@ class LiveStream:
         self._before = before
         self._limit = limit
         self._splitter = EventSplitter()
+        self._push: Push = nobody
+        self._failure: UpstreamFailed | None = None
+        """What ended the stream, behind what is held."""
+        self._heard_s = 0.0
         self._dialect = dialect
         self._reader = dialect.reader()
         self._passes = passes
@@ -100,62 +113,102 @@ class LiveStream:
             except TimeoutError as error:
                 raise timed_out("first_token_timeout", self.llm.first_token_timeout_s) from error
             pieces.append(self._digest(piece))
+            if self._failure is not None:
+                raise self._failure
         self._held = b"".join(pieces)
         self.attempt.first_token_s = self._clock.monotonic() - started
 
-    async def next(self) -> bytes | None:
-        """The next bytes for the client, never empty; None once the stream is complete.
+    async def next(self, push: Push) -> bytes | None:
+        """Give `push` what comes for the client until it takes no more; that is returned, never empty.
+
+        None once the stream is complete. `push` is called as bytes arrive, while this waits.
 
         Raises:
             UpstreamBroken: it was cut before its end, or fell silent.
             UpstreamTimedOut: idle too long, or the attempt's time is over.
         """
-        if self._held:
-            held, self._held = self._held, b""
-            return held
-        while not self._done:
-            data = self._digest(await self._read())
-            if data:
-                return data
-        return None
+        self._push = push
+        self._heard_s = self._clock.monotonic()
+        while not self._held and not self._done:
+            if self._failure is not None:
+                raise self._failure
+            await self._flow()
+        held, self._held = self._held, b""
+        return held or None
 
-    async def _read(self) -> bytes:
-        now = self._clock.monotonic()
-        finished = self._reader.is_finished
+    async def _flow(self) -> None:
+        """Let pieces be taken until the reader has to look, or something is due that did not come."""
+        heard_s, finished = self._heard_s, self._reader.is_finished
         idle_s = SILENT_END_S if finished else self.llm.idle_timeout_s
         try:
-            return await self._response.read(self._departure, min(now + idle_s, self._limit))
+            await self._response.flow(self._take, self._departure, min(heard_s + idle_s, self._limit))
         except TimeoutError as error:
-            if finished:
-                return b""
-            if self._clock.monotonic() >= self._limit:
+            if self._clock.monotonic() >= self._limit and not finished:
                 raise timed_out("timeout", self.llm.timeout_s) from error
-            raise timed_out("idle_timeout", self.llm.idle_timeout_s) from error
+            if self._heard_s > heard_s:
+                return  # it has not been silent since
+            if not finished:
+                raise timed_out("idle_timeout", self.llm.idle_timeout_s) from error
+            self._end()
 
-    def _is_done(self) -> bool:
-        return self._done
+    def _take(self, piece: bytes) -> bool:
+        """See `Response.flow`: as long as the client takes what there is, and the stream is in full flow."""
+        self._heard_s = self._clock.monotonic()
+        data = self._digest(piece)
+        if data and not self._push(data):
+            self._held = data
+        return not (self._held or self._done or self._failure or self._reader.is_finished)
 
     def _digest(self, piece: bytes) -> bytes:
-        if not piece:
-            self._end()
-            return b""
-        kept = []
-        for event in self._splitter.feed(piece):
-            if self._is_done():
-                break
-            data = self._keep(event)
-            if data:
-                kept.append(data)
+        """What of a piece goes on; what ends the stream amid it is noted as `_failure`."""
+        kept: list[bytes] = []
+        try:
+            if piece:
+                self._sift(self._splitter.feed(piece), kept)
+            else:
+                self._end()
+        except UpstreamFailed as failure:
+            self._failure = failure
         return kept[0] if len(kept) == 1 else b"".join(kept)
+
+    def _sift(self, block: bytes, kept: list[bytes]) -> None:
+        """Keep of these events what goes on to the client."""
+        lines = data_lines(block)
+        if lines is None:
+            for event in events_in(block):
+                if self._done:
+                    break
+                kept.append(self._keep(data_of(event), event))
+            return
+        at, end = 0, len(lines)
+        while at < end and not self._done:
+            count = self._pass_texts(lines, at)
+            if count:
+                kept.append(block if count == end else event_of(*lines[at : at + count]))
+                at += count
+            else:
+                kept.append(self._keep(lines[at], event_of(lines[at])))
+                at += 1
+
+    def _pass_texts(self, lines: list[bytes], at: int) -> int:
+        """Read as many of the events from this one on as add text alone and pass as they are."""
+        if not (self._passes and self._has_output) or self._skip or not self.writer.passes_texts():
+            return 0
+        texts = self._reader.read_texts(lines, at)
+        if texts:
+            text = "".join(texts)
+            self.texts.append(text)
+            self.output_chars += len(text)
+            self.attempt.chunks += len(texts)
+        return len(texts)
 
     def _end(self) -> None:
         if not self._reader.is_finished or self._splitter.rest.strip():
             raise UpstreamBroken("The upstream's stream was cut off before its end.")
         self._done = True
 
-    def _keep(self, event: bytes) -> bytes:
+    def _keep(self, data: bytes | None, event: bytes) -> bytes:
         """What of an event goes on to the client: all of it as a rule."""
-        data = data_of(event)
         if data is None:
             return event if self._has_output and self._passes else b""
         try:

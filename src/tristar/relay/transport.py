@@ -8,7 +8,6 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -30,6 +29,8 @@ _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 _FRAMING_LENGTHS = frozenset(map(len, _FRAMING))
 
 Headers = list[tuple[bytes, bytes]]
+Take = Callable[[bytes], bool]
+"""Takes a piece of a body; whether it wants the next one without a pause."""
 
 
 class Response(Protocol):
@@ -56,6 +57,15 @@ class Response(Protocol):
             TimeoutError: nothing came in time.
             ClientGone: the client left meanwhile.
             UpstreamBroken: the body ended early or is malformed.
+        """
+        ...
+
+    async def flow(self, take: Take, departure: Departure, deadline: float) -> None:
+        """Give `take` the pieces of the body as they come, until it asks for nothing more, or the body ends.
+
+        It is called where a piece arrives, while this waits: no task runs for it. It must not raise, except
+        to break the connection. Some pieces may still come with the next call; after the last one
+        `take` is given b"". Errors as `read`, of what came before them nothing is lost.
         """
         ...
 
@@ -127,8 +137,13 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._done = done
         self._transport: asyncio.Transport | None = None
+        self._chunks: list[bytes] = []
+        """What arrived of the body and nobody has taken."""
+        self.on_body = self._chunks.append
+        """httptools' callback for each piece of a body; a method of C, as a stream has many."""
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Take | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
         self.closed = False
@@ -139,7 +154,7 @@ class Connection(asyncio.Protocol):
     def _reset_answer(self) -> None:
         self.status = 0
         self._fields: Headers = []
-        self._chunks: deque[bytes] = deque()
+        self._chunks.clear()
         self._buffered_bytes = 0
         self._header_bytes = 0
         self._field_bytes = 0
@@ -179,9 +194,9 @@ class Connection(asyncio.Protocol):
         """See `Response.arrived`."""
         if not self._complete or self._paused or not self._lent:
             return None
-        chunks, self._lent = self._chunks, False
+        body, self._lent = self._taken(), False
         self._finish()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return body
 
     async def read(self, departure: Departure, deadline: float) -> bytes:
         """See `Response.read`."""
@@ -192,12 +207,37 @@ class Connection(asyncio.Protocol):
                 raise self._failure
             waiter = self._waiter = self._loop.create_future()
             await departure.wait(waiter, deadline)
-        chunks, self._chunks = self._chunks, deque()
+        return self._taken()
+
+    async def flow(self, take: Take, departure: Departure, deadline: float) -> None:
+        """See `Response.flow`."""
+        self._take = take
+        try:
+            while not self._chunks and not self._complete:
+                if self._failure is not None:
+                    raise self._failure
+                waiter = self._waiter = self._loop.create_future()
+                await departure.wait(waiter, deadline)
+                if not self._flows():
+                    return
+            take(self._taken())
+        finally:
+            self._take = None
+
+    def _flows(self) -> bool:
+        """Whether whoever takes the pieces still wants more."""
+        return self._take is not None
+
+    def _taken(self) -> bytes:
+        """What is there of the body, to make room for more."""
+        chunks = self._chunks
+        taken = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
         self._buffered_bytes = 0
         if self._paused:
             self._paused = False
             cast("asyncio.Transport", self._transport).resume_reading()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return taken
 
     def release(self) -> None:
         """See `Response.release`."""
@@ -266,9 +306,26 @@ class Connection(asyncio.Protocol):
             self.abort_later()
         else:
             if not self._headers_done:
-                self._bound_head(
-                    len(data)
-                )  # what came is head alone; the parser holds back what is not whole
+                # What came is head alone; the parser holds back what is not whole.
+                self._bound_head(len(data))
+        if self._chunks:
+            self._deliver(len(data))
+
+    def _deliver(self, size_bytes: int) -> None:
+        """Something of the body came: who takes it has it at once; what waits is bounded."""
+        waiter = self._waiter
+        if not self._lent:
+            self._chunks.clear()
+        elif self._take is not None and waiter is not None and not waiter.done():
+            if not self._take(self._taken()):
+                self._take = None
+                waiter.set_result(None)
+        else:
+            self._buffered_bytes += size_bytes
+            if self._buffered_bytes > HIGH_WATER_BYTES and not self._paused and not self.closed:
+                self._paused = True
+                cast("asyncio.Transport", self._transport).pause_reading()
+            self._wake()
 
     def _bound_head(self, size_bytes: int) -> None:
         self._header_bytes += size_bytes
@@ -338,17 +395,6 @@ class Connection(asyncio.Protocol):
         if self.status in NO_BODY:
             self._framed = True
         self._headers_done = True
-        self._wake()
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body; reading pauses when nobody takes it."""
-        if self._drain_timer is not None:
-            return
-        self._chunks.append(body)
-        self._buffered_bytes += len(body)
-        if self._buffered_bytes > HIGH_WATER_BYTES and not self._paused and not self.closed:
-            self._paused = True
-            cast("asyncio.Transport", self._transport).pause_reading()
         self._wake()
 
     def on_message_complete(self) -> None:

@@ -70,6 +70,11 @@ class _Heard:
         """See `Reply.send`."""
         self.body += piece
 
+    def push(self, piece: bytes) -> bool:
+        """See `Reply.push`."""
+        self.body += piece
+        return True
+
     async def end(self, piece: bytes) -> None:
         """See `Reply.end`."""
         self.body += piece

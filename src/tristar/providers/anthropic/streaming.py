@@ -1,5 +1,7 @@
 """The events of Anthropic's streams, read."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tristar.providers.anthropic.finish import read_finish
@@ -59,6 +61,11 @@ class EventReader:
     def is_finished(self) -> bool:
         """See `StreamReader.is_finished`: the stop reason is known."""
         return self._finished
+
+    def read_texts(self, events: Sequence[bytes], start: int) -> list[str]:
+        """See `StreamReader.read_texts`: none is known."""
+        del events, start
+        return []
 
     def read(self, data: bytes) -> Piece:
         """See `StreamReader.read`; kinds of events that are not known say nothing."""

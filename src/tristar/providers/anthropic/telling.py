@@ -1,7 +1,7 @@
 """The events of Anthropic's streams, written."""
 
 import copy
-from typing import ClassVar, Self
+from typing import Self
 
 from tristar.providers.anthropic.finish import write_finish
 from tristar.providers.anthropic.usage import write_usage
@@ -25,7 +25,6 @@ class EventWriter:
     was lost, or another llm has taken over) they are written anew.
     """
 
-    rejoins: ClassVar[bool] = False
     position = 0
 
     def __init__(self, answer_id: str) -> None:
@@ -43,6 +42,10 @@ class EventWriter:
         self._usage: Usage | None = None
         self._ended = False
         """Whether the client knows the stop reason."""
+
+    def passes_texts(self) -> bool:
+        """See `StreamWriter.passes_texts`: its order is kept by blocks."""
+        return False
 
     def passed(self, event: bytes, piece: Piece) -> bytes:
         """See `StreamWriter.passed`."""

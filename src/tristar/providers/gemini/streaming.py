@@ -1,5 +1,7 @@
 """The events of Google's streams, read: each is a response that holds what came since the last."""
 
+from collections.abc import Sequence
+
 from tristar.providers.fields import encode, is_absent
 from tristar.providers.gemini.response import (
     FAILED,
@@ -27,6 +29,11 @@ class ResponseReader:
     def is_finished(self) -> bool:
         """See `StreamReader.is_finished`."""
         return self._finished
+
+    def read_texts(self, events: Sequence[bytes], start: int) -> list[str]:
+        """See `StreamReader.read_texts`: none is known."""
+        del events, start
+        return []
 
     def read(self, data: bytes) -> Piece:
         """See `StreamReader.read`."""

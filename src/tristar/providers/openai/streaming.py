@@ -1,7 +1,8 @@
 """The events of OpenAI's streams, read and written."""
 
 import copy
-from typing import ClassVar, Self
+from collections.abc import Sequence
+from typing import Self
 
 import msgspec
 
@@ -15,7 +16,7 @@ DONE = b"data: [DONE]\n\n"
 _EMPTY = frozenset({b"null", b"[]"})
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     """What one chunk adds. A field that is absent or null adds nothing."""
 
     content: Content = None
@@ -27,13 +28,13 @@ class _Delta(msgspec.Struct):
     audio: msgspec.Raw = NULL
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: int = 0
     delta: _Delta | None = None
     finish_reason: str | None = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: Counts | None = None
@@ -59,38 +60,74 @@ _calls = msgspec.json.Decoder(list[_CallPart])
 class ChunkReader:
     """See `StreamReader`."""
 
-    __slots__ = ("_open",)
+    __slots__ = ("_ahead", "_chunk", "_model", "_open", "is_finished")
 
     def __init__(self) -> None:
         self._open: dict[int, bool] = {}
-
-    @property
-    def is_finished(self) -> bool:
+        self._model: str | None = None
+        self._ahead: bytes | None = None
+        self._chunk = _Chunk()
+        """What was found in `_ahead`, the first data that `read_texts` did not read."""
+        self.is_finished = False
         """See `StreamReader.is_finished`: every choice has its finish reason."""
-        return bool(self._open) and not any(self._open.values())
 
     def read(self, data: bytes) -> Piece:
         """See `StreamReader.read`."""
         if data == b"[DONE]":
             return Piece(done=True)
-        chunk = _decoder.decode(data)
+        chunk = self._chunk if data is self._ahead else _decoder.decode(data)
         if chunk.error is not NULL and bytes(chunk.error) != b"null":
             return Piece(error=data)
         piece = Piece()
         piece.model = chunk.model
+        self._model = chunk.model or self._model
         if chunk.usage is not None:
             piece.usage = read_usage(chunk.usage)
         for choice in chunk.choices or ():
             self._read_choice(choice, piece)
         return piece
 
+    def read_texts(self, events: Sequence[bytes], start: int) -> list[str]:
+        """See `StreamReader.read_texts`: chunks of one choice, the first, which have content and no end."""
+        texts: list[str] = []
+        if self.is_finished:
+            return texts
+        decode, model = _decoder.decode, self._model
+        try:
+            for data in events[start:] if start else events:
+                chunk = decode(data)
+                if (
+                    chunk.usage is not None
+                    or chunk.error is not NULL
+                    or chunk.model != model
+                    or not (choices := chunk.choices)
+                    or len(choices) > 1
+                    or (choice := choices[0]).index
+                    or choice.finish_reason is not None
+                    or (delta := choice.delta) is None
+                    or not (text := delta.content)
+                    or not isinstance(text, str)
+                ):
+                    self._ahead, self._chunk = data, chunk
+                    break
+                texts.append(text)
+        except UNREADABLE:
+            pass  # `read` will say what is wrong with it
+        if texts and 0 not in self._open:
+            self._begin(0)
+        return texts
+
+    def _begin(self, index: int) -> None:
+        self._open[index], self.is_finished = True, False
+
     def _read_choice(self, choice: _Choice, piece: Piece) -> None:
         if choice.finish_reason is not None:
             piece.is_output = True
             piece.finish = choice.finish_reason
             self._open[choice.index] = False
-        else:
-            self._open.setdefault(choice.index, True)
+            self.is_finished = not any(self._open.values())
+        elif choice.index not in self._open:
+            self._begin(choice.index)
         if choice.index:
             piece.opaque = True
         delta = choice.delta
@@ -142,7 +179,6 @@ def _read_calls(raw: msgspec.Raw, piece: Piece) -> None:
 class ChunkWriter:
     """See `StreamWriter`: chat completion chunks."""
 
-    rejoins: ClassVar[bool] = True
     position = 0
 
     def __init__(self, answer_id: str, created: int, *, wants_usage: bool) -> None:
@@ -167,6 +203,11 @@ class ChunkWriter:
         if piece.is_mere_usage() and not self._wants_usage:
             return b""
         return event
+
+    def passes_texts(self) -> bool:
+        """See `StreamWriter.passes_texts`: chunks do not depend on each other."""
+        self._begun = True
+        return True
 
     def write(self, piece: Piece) -> bytes:
         """See `StreamWriter.write`."""

@@ -1,5 +1,7 @@
 """The events of a response's stream, as an upstream of its own sends them, read."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from tristar.providers.fields import NULL, encode, is_absent
@@ -76,6 +78,11 @@ class EventReader:
     def is_finished(self) -> bool:
         """See `StreamReader.is_finished`."""
         return self._finished
+
+    def read_texts(self, events: Sequence[bytes], start: int) -> list[str]:
+        """See `StreamReader.read_texts`: none is known."""
+        del events, start
+        return []
 
     def read(self, data: bytes) -> Piece:
         """See `StreamReader.read`; kinds of events that are not known say nothing."""

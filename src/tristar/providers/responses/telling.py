@@ -1,7 +1,7 @@
 """The events of a response's stream, written, in OpenAI's order."""
 
 import copy
-from typing import ClassVar, Self
+from typing import Self
 
 from tristar.providers.fields import encode
 from tristar.providers.neutral import CallPiece, Finish, Json, Piece, Usage
@@ -19,8 +19,6 @@ class ResponseWriter:
     As long as an upstream's own events are in order they pass, and their content is remembered; from the
     first that is not on (one before it was lost, or another llm has taken over) they are written anew.
     """
-
-    rejoins: ClassVar[bool] = False
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
@@ -40,6 +38,10 @@ class ResponseWriter:
         """An upstream's own last event: it leaves when the record is durable."""
 
     # -- an upstream's own events ---------------------------------------------
+
+    def passes_texts(self) -> bool:
+        """See `StreamWriter.passes_texts`: each has a number."""
+        return False
 
     def passed(self, event: bytes, piece: Piece) -> bytes:
         """See `StreamWriter.passed`."""
