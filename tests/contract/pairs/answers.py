@@ -13,6 +13,11 @@ Json = dict[str, Any]
 
 DIALECTS = ("openai", "anthropic", "gemini")
 SURFACES = ("chat", "messages", "responses")
+NATIVE = "responses"
+"""Providers that have responses themselves (`responses = true`): no dialect of its own, but a pair."""
+
+PAIRS = [*((surface, dialect) for surface in SURFACES for dialect in DIALECTS), (NATIVE, NATIVE)]
+"""Each surface with each dialect that it reaches."""
 
 _FOLDER = Path(__file__).parents[2] / "providers/cassettes"
 CASSETTES: dict[str, dict[str, Json]] = {
@@ -21,6 +26,11 @@ CASSETTES: dict[str, dict[str, Json]] = {
 ERRORS: dict[str, dict[str, tuple[int, Json]]] = json.loads(
     (_FOLDER / "errors.json").read_text(encoding="utf-8")
 )
+PLAYED: dict[str, dict[str, Json]] = {
+    **CASSETTES,
+    NATIVE: json.loads((_FOLDER / "responses.json").read_text(encoding="utf-8")),
+}
+PLAYED_ERRORS = {**ERRORS, NATIVE: ERRORS["openai"]}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from tests.contract.pairs.answers import CASSETTES, ERRORS, Json
+from tests.contract.pairs.answers import NATIVE, PLAYED, PLAYED_ERRORS, Json
 from tests.upstream import Call, Status, Step, Upstream
 from tests.upstream.stage import Stage
 from tests.upstream.wire import head
@@ -39,7 +39,7 @@ class Played:
 
     def _events(self) -> bytes:
         events = [json.dumps(event).encode() for event in self.recorded["events"]]
-        if self.dialect == "anthropic":
+        if self.dialect in {"anthropic", NATIVE}:
             kinds = [event["type"].encode() for event in self.recorded["events"]]
             pairs = zip(kinds, events, strict=True)
             return b"".join(b"event: %b\ndata: %b\n\n" % pair for pair in pairs)
@@ -60,10 +60,10 @@ class Player(Upstream):
         if call.path.endswith("/count_tokens"):
             return Status(200, body=b'{"input_tokens":2095}')
         named = model_of(call)
-        for name, recorded in CASSETTES[self._dialect].items():
+        for name, recorded in PLAYED[self._dialect].items():
             if slug(name) == named:
                 return Played(self._dialect, recorded)
-        for name, (status, body) in ERRORS[self._dialect].items():
+        for name, (status, body) in PLAYED_ERRORS[self._dialect].items():
             if slug(name) == named:
                 return Status(status, body=json.dumps(body).encode())
-        return Played(self._dialect, CASSETTES[self._dialect]["text"])
+        return Played(self._dialect, PLAYED[self._dialect]["text"])

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.contract.pairs.answers import NATIVE
+
 Json = dict[str, Any]
 
 HI: Json = {"role": "user", "content": "hi"}
@@ -45,6 +47,14 @@ class Question:
     asked: dict[str, Json]
     sent: dict[str, Json] = field(default_factory=dict)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def refusal(self, surface: str, dialect: str) -> str | None:
+        """What the 400 names; None where the question reaches the upstream."""
+        return self.refused.get((surface, dialect)) or self.refused.get(("", dialect))
+
+    def wanted(self, dialect: str) -> Json:
+        """What the upstream's request must hold: of its own format, what was asked."""
+        return self.sent.get(NATIVE, self.asked[NATIVE]) if dialect == NATIVE else self.sent[dialect]
 
 
 def user(*content: Json) -> Json:
@@ -367,6 +377,7 @@ QUESTIONS = [
         },
         {
             "openai": {"messages": [HI, {"role": "assistant", "content": "Three."}, HI]},
+            NATIVE: {"input": [HI, {"role": "assistant", "content": "Three."}, HI]},
             "anthropic": {"messages": [HI, {"role": "assistant", "content": [THOUGHT, text("Three.")]}, HI]},
             "gemini": {
                 "contents": [

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from tests.contract.pairs.answers import ANSWERS, CASSETTES, DIALECTS, REFUSALS, STATUSES, SURFACES
+from tests.contract.pairs.answers import ANSWERS, NATIVE, PAIRS, PLAYED, REFUSALS, STATUSES, SURFACES
 from tests.contract.pairs.clients import CLIENTS, Client
 from tests.contract.pairs.player import Player, slug
 from tests.contract.pairs.questions import QUESTIONS, Question, lacking
@@ -13,7 +14,6 @@ from tests.gateway import Gateway, Record, assert_books_balance, document, llm, 
 from tests.gateway.house import watched
 from tests.gateway.toml import price
 
-PAIRS = [(surface, dialect) for surface in SURFACES for dialect in DIALECTS]
 every_pair = pytest.mark.parametrize(("surface", "dialect"), PAIRS, ids=lambda name: name)
 both_ways = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 
@@ -36,10 +36,11 @@ def llm_of(dialect: str, name: str) -> str:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One for all pairs."""
     with ExitStack() as stack:
-        upstreams = {name: stack.enter_context(Player(name)) for name in DIALECTS}
+        upstreams = {name: stack.enter_context(Player(name)) for name in PLAYED}
         tables = []
         for name, upstream in upstreams.items():
-            tables.append(provider(name, upstream.base_url, dialect=name, api_key_env="PAIRS_KEY"))
+            kind: dict[str, Any] = {"responses": True} if name == NATIVE else {"dialect": name}
+            tables.append(provider(name, upstream.base_url, api_key_env="PAIRS_KEY", **kind))
             for case in [*ANSWERS, *REFUSALS, *(question.name for question in QUESTIONS)]:
                 llm_id = llm_of(name, case)
                 tables += [llm(llm_id, name, model=slug(case), retries=0), price(llm_id, 1.0, 2.0)]
@@ -60,18 +61,18 @@ def test_an_answer_is_heard_the_same_on_every_surface(
 ) -> None:
     """Text, thoughts, tool calls, finish reason, tokens; the model is the one that the upstream names."""
     heard, model = stage.clients[surface].hear(llm_of(dialect, name), stream=stream)
-    recorded = CASSETTES[dialect][name]["whole"]
+    recorded = PLAYED[dialect][name]["whole"]
 
     assert heard == ANSWERS[name][1]
     assert model == recorded.get("model", recorded.get("modelVersion"))
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", PLAYED)
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_is_recorded_the_same_from_every_surface(stage: Stage, dialect: str, name: str) -> None:
     """Tokens, cost, finish reason and model; and the metrics count the same tokens."""
     llm_id = llm_of(dialect, name)
-    for surface in SURFACES:
+    for surface in SURFACES if dialect != NATIVE else (NATIVE,):
         for stream in (False, True):
             stage.clients[surface].hear(llm_id, stream=stream)
     records = [
@@ -124,7 +125,7 @@ def test_a_question_reaches_the_upstream_in_its_words(
 ) -> None:
     """Every surface's way of asking becomes the dialect's; what it has no words for is 400 that names it."""
     client, llm_id = stage.clients[surface], llm_of(dialect, question.name)
-    refused = question.refused.get((surface, dialect)) or question.refused.get(("", dialect))
+    refused = question.refusal(surface, dialect)
     if refused is not None:
         status, error = client.refused(llm_id, **question.asked[surface])
 
@@ -134,4 +135,4 @@ def test_a_question_reaches_the_upstream_in_its_words(
     journal = stage.upstreams[dialect].journal
     client.hear(llm_id, stream=False, **question.asked[surface])
 
-    assert lacking(question.sent[dialect], journal.calls[-1].json) == ""
+    assert lacking(question.wanted(dialect), journal.calls[-1].json) == ""
