@@ -43,6 +43,9 @@ ENTRY_WORDS = 60
 WORDS = 20_000
 QUERIES = 20_000
 MODEL = "bench-embed"
+SHARED_BUFFERS = "256MB"
+"""As PostgreSQL's manual has it for a server of its own: a quarter of a small machine's memory."""
+
 COMMON = 50
 """So many of the most frequent words nobody asks for: they are in every third entry and more."""
 
@@ -192,11 +195,10 @@ def run(engine: str, port: int, entries: int, seconds: int) -> dict[str, Any]:
         url = None
         if engine == "postgresql":
             server = stack.enter_context(new_postgres())
-            server.start(durable=True)
+            server.start(durable=True, shared_buffers=SHARED_BUFFERS)
             url = server.url_of()
-        gateway = Gateway(
-            folder, toml=TOML.format(port=port), env={} if url is None else {"DATABASE_URL": url}
-        )
+        env = {} if url is None else {"DATABASE_URL": url}
+        gateway = Gateway(folder, toml=TOML.format(port=port), env=env, workers=WORKERS)
         rate = asyncio.run(fill(url, gateway.data_folder, entries))
         print(f"  filled at {rate:,.0f} entries/s", flush=True)
         stack.enter_context(gateway)

@@ -96,7 +96,7 @@ async def test_the_index_follows_changes(store: Store) -> None:
 
 async def test_a_search_ranks_the_newest_of_what_fits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """So a word that every entry has costs no more than a rare one; conditions come first."""
-    monkeypatch.setattr("tristar.memory.search.RANKED", 3)
+    monkeypatch.setattr("tristar.memory.statements.RANKED", 3)
     old = await store.add(Draft("word word word", project="blue"), ME)
     newer = [await store.add(Draft(f"word and filler {n}"), ME) for n in range(5)]
     found = await all_of(store, Query(words="word", limit=2))

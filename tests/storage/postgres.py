@@ -39,11 +39,11 @@ class PostgresServer:
         """The URL of a database on this server; `postgres` is always there."""
         return f"postgresql://tristar@127.0.0.1:{self.port}/{database}"
 
-    def start(self, *, durable: bool = False) -> None:
+    def start(self, *, durable: bool = False, shared_buffers: str = "64MB") -> None:
         """Start, and return once connections are taken; `durable`: a commit waits for the disk."""
         settings = (
             f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._directory} "
-            f"-c max_connections=200 -c shared_buffers=64MB -c fsync={'on' if durable else 'off'}"
+            f"-c max_connections=200 -c shared_buffers={shared_buffers} -c fsync={'on' if durable else 'off'}"
         )
         log = str(self._directory / "log")
         self._control("-t", str(START_TIMEOUT_S), "-l", log, "-o", settings, "start")

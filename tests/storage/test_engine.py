@@ -35,6 +35,18 @@ async def test_what_is_written_is_read_by_everybody(database: Database, make_dat
     assert await make_database().read(numbers) == [1, 2]
 
 
+async def test_a_look_sees_what_is_written(database: Database) -> None:
+    """Of this process at once; several statements in turn, and several looks at a time."""
+
+    def work(connection: Connection) -> list[list[int]]:
+        return [numbers(connection), numbers(connection)]
+
+    await database.write(lambda connection: put(connection, 2))
+
+    for found in await asyncio.gather(*(database.look(work) for _ in range(20))):
+        assert found == [[1, 2], [1, 2]]
+
+
 async def test_a_unit_of_work_that_raises_writes_nothing(database: Database) -> None:
     """Its exception travels on as it is."""
 

@@ -14,7 +14,10 @@ from tristar.memory.entry import Packed
 _OVERSAMPLED = 4
 _MOST_OVERSAMPLED = 640
 _FIRST_ROOM = 1024
-_BLOCK = 8192
+_BLOCK = 16_384
+_WORDS_AT_ONCE = 3
+"""The bits of so many words of 64 are counted within a byte."""
+
 _PART = 32
 _GONE = -1
 
@@ -34,10 +37,10 @@ def pack(parts: Sequence[float]) -> Packed:
     return Packed(vector.size, halves.tobytes(), np.packbits(halves > 0, bitorder="little").tobytes())
 
 
-def likeness(vector: bytes, others: Sequence[bytes]) -> list[float]:
-    """The cosine of the angle to each of the others, which have the same number of parts."""
+def likeness(vector: bytes, others: bytes) -> list[float]:
+    """The cosine of the angle to each of the others, all in one, which have the same number of parts."""
     asked = np.frombuffer(vector, dtype="<f2").astype(np.float32)
-    known = np.frombuffer(b"".join(others), dtype="<f2").astype(np.float32).reshape(len(others), -1)
+    known = np.frombuffer(others, dtype="<f2").astype(np.float32).reshape(-1, len(asked))
     found: list[float] = (known @ asked).tolist()
     return found
 
@@ -120,19 +123,24 @@ class Neighbours:
         Block by block, so that what is in between stays in the processor's cache and needs no new pages.
         """
         total, out_of_sight = len(table.seqs), 64 * self._words + 1
-        apart = np.empty(total, dtype=np.uint16)
-        counts = np.zeros(out_of_sight + 1, dtype=np.int64)
-        differing, bits = np.empty(_BLOCK, dtype=np.uint64), np.empty(_BLOCK, dtype=np.uint8)
+        if not total:
+            return np.zeros(0, dtype=np.intp)
+        apart = np.zeros(total, dtype=np.uint16)
+        differing = np.empty((_WORDS_AT_ONCE, _BLOCK), dtype=np.uint64)
+        bits = np.empty((_WORDS_AT_ONCE, _BLOCK), dtype=np.uint8)
         for first in range(0, total, _BLOCK):
             block = apart[first : first + _BLOCK]
-            size = len(block)
-            block.fill(0)
-            for word, sign in zip(table.bits, signs, strict=True):
-                np.bitwise_xor(word[first : first + size], sign, out=differing[:size])
-                block += np.bitwise_count(differing[:size], out=bits[:size])
-            block[hidden[first : first + size]] = out_of_sight
-            counts += np.bincount(block, minlength=len(counts))
-        most = min(int(np.searchsorted(np.cumsum(counts), count)), out_of_sight - 1)
+            for word in range(0, self._words, _WORDS_AT_ONCE):
+                some = table.bits[word : word + _WORDS_AT_ONCE, first : first + _BLOCK]
+                part = slice(len(some)), slice(len(block))
+                np.bitwise_xor(some, signs[word : word + len(some), None], out=differing[part])
+                several = np.bitwise_count(differing[part], out=bits[part])
+                for other in several[1:]:
+                    several[0] += other
+                block += several[0]
+            block[hidden[first : first + _BLOCK]] = out_of_sight
+        last = min(count, total) - 1
+        most = min(int(np.partition(apart, last)[last]), out_of_sight - 1)
         return np.flatnonzero(apart <= most)
 
     def _eligible(

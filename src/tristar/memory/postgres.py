@@ -8,18 +8,22 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Float,
+    LargeBinary,
     Row,
+    Select,
     Text,
     bindparam,
     cast,
     column,
     func,
     insert,
+    literal,
+    select,
     table,
     type_coerce,
     update,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY, TSVECTOR
 
 from tristar.clock import Clock
 from tristar.memory.sql import SqlStore
@@ -33,7 +37,7 @@ _LENGTH_NORMALISED = 1
 
 def store(database: Database, vectors: Vectors, clock: Clock) -> SqlStore:
     """The memory in this PostgreSQL database."""
-    return SqlStore(database, Tsvector(), vectors, clock)
+    return SqlStore(database, Tsvector(), Arrays(), vectors, clock)
 
 
 def index_row(connection: Connection, row: Row[Any]) -> None:
@@ -42,7 +46,7 @@ def index_row(connection: Connection, row: Row[Any]) -> None:
 
 
 class Tsvector:
-    """See `tristar.memory.search.WordIndex`. Rows of deleted entries go with them by foreign key.
+    """See `tristar.memory.statements.WordIndex`. Rows of deleted entries go with them by foreign key.
 
     Vectors and queries are written in PostgreSQL's own notation, past its parser: what a word is,
     `tristar.memory.words` alone decides.
@@ -64,15 +68,44 @@ class Tsvector:
     def purge(self, connection: Connection) -> None:
         """See `WordIndex.purge`: the index is vacuumed with its table (`Database.purge`)."""
 
-    def matches(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[bool]:
-        """See `WordIndex.matches`."""
-        return self.source.c.words.bool_op("@@")(_query(phrases, any_word))
+    def told(self, phrases: Sequence[Phrase], *, any_word: bool) -> str:
+        """See `WordIndex.told`."""
+        return expression(phrases, any_word=any_word)
 
-    def score(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[float]:
-        """See `WordIndex.score`."""
+    def matches(self, parameter: str) -> ColumnElement[bool]:
+        """See `WordIndex.matches`."""
+        return self.source.c.words.bool_op("@@")(_query(parameter))
+
+    def scored(self, hits: Select[Any], parameter: str, *, any_word: bool) -> Select[Any]:
+        """See `WordIndex.scored`. Of those alone that are ranked the words are read."""
+        found = hits.subquery()
         # Cover density wants all words near each other; where any will do, their number counts.
         rank = func.ts_rank if any_word else func.ts_rank_cd
-        return type_coerce(rank(self.source.c.words, _query(phrases, any_word), _LENGTH_NORMALISED), Float)
+        score = type_coerce(rank(self.source.c.words, _query(parameter), _LENGTH_NORMALISED), Float)
+        joined = found.join(self.source, self.seq == found.c.seq)
+        return select(found.c.seq, score.label("score")).select_from(joined)
+
+
+class Arrays:
+    """See `tristar.memory.statements.Lists`."""
+
+    def given(self, numbers: Sequence[int]) -> list[int]:
+        """See `Lists.given`."""
+        return list(numbers)
+
+    def each(self, parameter: str) -> ColumnElement[int]:
+        """See `Lists.each`."""
+        return func.unnest(bindparam(parameter, type_=ARRAY(BigInteger)), type_=BigInteger).column_valued()
+
+    def gathered(self, several: Select[Any]) -> Select[Any]:
+        """See `Lists.gathered`."""
+        return select(*(_gathered(each).label(each.key) for each in several.subquery().c))
+
+
+def _gathered(values: ColumnElement[Any]) -> ColumnElement[Any]:
+    if isinstance(values.type, LargeBinary):
+        return func.string_agg(values, literal(b"", LargeBinary), type_=LargeBinary)
+    return func.array_agg(values, type_=ARRAY(values.type))
 
 
 _TAKE_IN = insert(Tsvector.source).values(
@@ -92,8 +125,8 @@ def expression(phrases: Sequence[Phrase], *, any_word: bool = False) -> str:
     )
 
 
-def _query(phrases: Sequence[Phrase], any_word: bool) -> ColumnElement[object]:
-    return cast(bindparam(None, expression(phrases, any_word=any_word), type_=Text), TSQUERY)
+def _query(parameter: str) -> ColumnElement[object]:
+    return cast(bindparam(parameter, type_=Text), TSQUERY)
 
 
 def _sequence(phrase: Phrase) -> str:

@@ -1,9 +1,10 @@
 """Finding entries: by conditions, by their words, by what they mean, or by both."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, FromClause, Row, Select, bindparam, select
+from sqlalchemy import Connection
 
 from tristar.clock import Clock
 from tristar.errors import BadRequest
@@ -12,6 +13,7 @@ from tristar.memory.entry import (
     LARGEST_PAGE,
     QUERY_CHARS,
     Caller,
+    Entry,
     Found,
     Meaning,
     Page,
@@ -21,14 +23,12 @@ from tristar.memory.entry import (
     check_tags,
     check_type,
 )
+from tristar.memory.statements import Lists, Statements, WordIndex
 from tristar.memory.vectors import Vectors
 from tristar.memory.words import Phrase, parse
 from tristar.storage.engine import Database
-from tristar.storage.schema import memory_entries, memory_vectors
 
 PHRASES = 64
-RANKED = 1000
-"""A search ranks the newest of what fits, this many: so a common word costs no more than a rare one."""
 
 WORDED = 150
 """So many of the best by their words are joined with the best by their meaning."""
@@ -37,50 +37,10 @@ MEANT = 120
 """So many of the nearest by their meaning are looked at exactly."""
 
 WIDER = 1000
-"""Where few of these fit the conditions, so many are sifted for those that do."""
-
-SIFTED = 20_000
-"""Where few of those fit, either, the newest that fit are searched instead: this many."""
+"""Where few of these fit the conditions, so many are: and where few of those do, the newest that fit."""
 
 RANK_OFFSET = 60
 """Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): each list gives 1 / (60 + rank)."""
-
-_entries = memory_entries.c
-_SEQS: BindParameter[Any] = bindparam("seqs", expanding=True)
-
-
-class WordIndex(Protocol):
-    """Where an engine keeps the words of each entry. It drops those of a deleted entry by itself."""
-
-    @property
-    def source(self) -> FromClause[Any]:
-        """The table; joined to the entries by `seq`."""
-        ...
-
-    @property
-    def seq(self) -> ColumnElement[int]:
-        """The entry that a row of `source` belongs to."""
-        ...
-
-    def put_new(self, connection: Connection, several: Sequence[tuple[int, Sequence[str]]]) -> None:
-        """Take in the words of new entries, by sequence number."""
-        ...
-
-    def put(self, connection: Connection, seq: int, words: Sequence[str]) -> None:
-        """Set the words of entry `seq` in place of those that it had."""
-        ...
-
-    def purge(self, connection: Connection) -> None:
-        """Let nothing stay on disk of the words of entries that are gone."""
-        ...
-
-    def matches(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[bool]:
-        """The condition on `source`; of the phrases at least one is not `absent`."""
-        ...
-
-    def score(self, phrases: Sequence[Phrase], *, any_word: bool) -> ColumnElement[float]:
-        """The relevance of a row of `source`; higher is better."""
-        ...
 
 
 class _Scored(NamedTuple):
@@ -88,146 +48,129 @@ class _Scored(NamedTuple):
     score: float
 
 
-class _Asked(NamedTuple):
-    query: Query
-    meaning: Meaning
-    phrases: Sequence[Phrase]
-    caller: Caller
+class _Asked:
+    """A question as statements know it: its shape, and what they are told."""
+
+    def __init__(self, query: Query, caller: Caller, now_us: int) -> None:
+        self.query = query
+        self.caller = caller
+        self.shape = conditions.shape(query, caller)
+        self.offset = 0 if query.cursor is None else cursors.read(query, caller)
+        self.told = conditions.values(query, caller, now_us)
+
+    def following(self, position: int) -> str:
+        """The cursor for what comes from there."""
+        return cursors.write(self.query, self.caller, position)
 
 
 class Search:
     """See `tristar.memory.store.Store.find`."""
 
-    def __init__(self, database: Database, index: WordIndex, vectors: Vectors, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, index: WordIndex, lists: Lists, vectors: Vectors, clock: Clock
+    ) -> None:
         self._database = database
         self._index = index
+        self._lists = lists
+        self._statements = Statements(index, lists)
         self._vectors = vectors
         self._clock = clock
 
     async def find(self, query: Query, caller: Caller) -> Page:
         """See `Store.find`."""
         _check(query)
-        if not query.words:
-            return await self._listed(query, caller)
-        phrases = parse(query.words)
+        phrases = parse(query.words or "")
         if len(phrases) > PHRASES or (phrases and all(phrase.absent for phrase in phrases)):
             raise BadRequest(f"q needs 1 to {PHRASES} words, and not only such as must be absent.", param="q")
+        asked = _Asked(query, caller, round(self._clock.time() * 1e6))
+        if not query.words:
+            return await self._listed(asked)
+        if phrases:
+            asked.told["words"] = self._index.told(phrases, any_word=query.any_word)
         if query.meaning is not None:
-            return await self._fused(_Asked(query, query.meaning, phrases, caller))
+            return await self._fused(asked, query.meaning, phrases)
         if not phrases:
             return Page((), None)
-        return await self._ranked(query, phrases, caller)
+        return await self._ranked(asked)
 
-    async def _listed(self, query: Query, caller: Caller) -> Page:
-        wanted = self._fitting(select(memory_entries), query, caller).order_by(_entries.seq.desc())
-        if query.cursor is not None:
-            wanted = wanted.where(_entries.seq < cursors.read(query, caller))
-        wanted = wanted.limit(query.limit + 1)
-        found = await self._database.read(lambda connection: connection.execute(wanted).all())
-        shown = found[: query.limit]
-        following = cursors.write(query, caller, shown[-1].seq) if len(found) > query.limit else None
+    async def _listed(self, asked: _Asked) -> Page:
+        limit, after = asked.query.limit, asked.query.cursor is not None
+        wanted = self._statements.listed(asked.shape, after)
+        told = asked.told | {"limit": limit + 1} | ({"after": asked.offset} if after else {})
+        found = await self._database.look(lambda connection: connection.execute(wanted, told).all())
+        shown = found[:limit]
+        following = asked.following(shown[-1].seq) if len(found) > limit else None
         return Page([Found(rows.entry(row)) for row in shown], following)
 
-    async def _ranked(self, query: Query, phrases: Sequence[Phrase], caller: Caller) -> Page:
-        offset = 0 if query.cursor is None else cursors.read(query, caller)
-        wanted = self._best(query, phrases, caller).limit(query.limit + 1).offset(offset)
-        found = await self._database.read(lambda connection: connection.execute(wanted).all())
-        more = len(found) > query.limit
-        following = cursors.write(query, caller, offset + query.limit) if more else None
-        return Page([Found(rows.entry(row), float(row.score)) for row in found[: query.limit]], following)
+    async def _ranked(self, asked: _Asked) -> Page:
+        limit = asked.query.limit
+        wanted = self._statements.best(asked.shape, asked.query.any_word)
+        told = asked.told | {"limit": limit + 1, "offset": asked.offset}
+        found = await self._database.look(lambda connection: connection.execute(wanted, told).all())
+        following = asked.following(asked.offset + limit) if len(found) > limit else None
+        return Page([Found(rows.entry(row), float(row.score)) for row in found[:limit]], following)
 
-    def _best(self, query: Query, phrases: Sequence[Phrase], caller: Caller) -> Select[Any]:
-        """The newest that fit, scored; then, of the best alone, the whole entries."""
-        newest = self._newest(query, phrases, caller).subquery()
-        return (
-            select(memory_entries, newest.c.score)
-            .join(newest, _entries.seq == newest.c.seq)
-            .order_by(newest.c.score.desc(), newest.c.seq.desc())
-        )
+    async def _fused(self, asked: _Asked, meaning: Meaning, phrases: Sequence[Phrase]) -> Page:
+        query, caller, offset = asked.query, asked.caller, asked.offset
+        absent = [Phrase(each.words, prefix=each.prefix) for each in phrases if each.absent]
+        if absent:
+            asked.told["absent"] = self._index.told(absent, any_word=True)
+        count = WIDER if asked.shape.narrow else MEANT
+        nearest = partial(self._vectors.nearest, meaning, count, projects=_projects(query, caller))
+        await self._vectors.refresh(meaning.model)
+        # Where the database's work has a thread of its own there is no need of another.
+        known = None if self._database.threaded else await self._vectors.aside(nearest)
 
-    def _newest(self, query: Query, phrases: Sequence[Phrase], caller: Caller) -> Select[Any]:
-        index = self._index
-        score = index.score(phrases, any_word=query.any_word).label("score")
-        return (
-            self._fitting(select(_entries.seq, score), query, caller, seq=index.seq)
-            .select_from(index.source.join(memory_entries, _entries.seq == index.seq))
-            .where(index.matches(phrases, any_word=query.any_word))
-            .order_by(index.seq.desc())
-            .limit(RANKED)
-        )
-
-    async def _fused(self, asked: _Asked) -> Page:
-        query, caller = asked.query, asked.caller
-        offset = 0 if query.cursor is None else cursors.read(query, caller)
-        near = await self._vectors.nearest(asked.meaning, MEANT, _projects(query, caller))
-
-        def work(connection: Connection) -> tuple[Sequence[_Scored], Sequence[Row[Any]]]:
-            best = self._meant(connection, asked, near)
-            if query.mode == "hybrid":
+        def work(connection: Connection) -> tuple[Sequence[_Scored], Mapping[int, Entry]]:
+            best = self._meant(connection, asked, meaning, nearest() if known is None else known)
+            if query.mode == "hybrid" and phrases:
                 best = fuse(best, self._worded(connection, asked))
             page = best[offset : offset + query.limit + 1]
-            wanted = select(memory_entries).where(_entries.seq.in_(_SEQS))
-            return page, connection.execute(wanted, {"seqs": [each.seq for each in page]}).all()
+            return page, self._shown(connection, asked, page[: query.limit])
 
-        page, found = await self._database.read(work)
-        entries = {row.seq: rows.entry(row) for row in found}
+        page, entries = await self._database.look(work)
         shown = [Found(entries[seq], score) for seq, score in page[: query.limit] if seq in entries]
-        following = cursors.write(query, caller, offset + query.limit) if len(page) > query.limit else None
+        following = asked.following(offset + query.limit) if len(page) > query.limit else None
         return Page(shown, following)
 
-    def _meant(self, connection: Connection, asked: _Asked, near: Sequence[int]) -> Sequence[_Scored]:
+    def _meant(
+        self, connection: Connection, asked: _Asked, meaning: Meaning, near: Sequence[int]
+    ) -> Sequence[_Scored]:
         """What fits of the entries near to the meaning, the nearest first."""
-        meaning = asked.meaning
-        found = self._vectors_of(connection, asked, near)
-        if len(found) < asked.query.limit and len(near) == MEANT:
-            found = self._vectors_of(connection, asked, self._sifted(connection, asked))
-        comparable = [row for row in found if len(row.vector) == len(meaning.vector)]
-        scores = self._vectors.likeness(meaning, [row.vector for row in comparable])
-        pairs = zip(comparable, scores, strict=True)
-        scored = [_Scored(row.entry_seq, score) for row, score in pairs if score > 0]
-        return sorted(scored, key=lambda each: (-each.score, -each.seq))
+        statement = self._statements.meant(asked.shape, "absent" in asked.told)
+        scores: dict[int, float] = {}
+        for some in self._portions(connection, asked, meaning, near):
+            told = asked.told | {"seqs": self._lists.given(some), "size": len(meaning.vector)}
+            seqs, vectors = connection.execute(statement, told).one()
+            scores.update(zip(seqs or (), self._vectors.likeness(meaning, vectors or b""), strict=True))
+            if len(scores) >= asked.query.limit:
+                break
+        return _ordered(_Scored(seq, score) for seq, score in scores.items() if score > 0)
 
-    def _sifted(self, connection: Connection, asked: _Asked) -> Sequence[int]:
-        """The nearest of those that fit, where the very nearest are of another kind."""
-        query, caller, meaning = asked.query, asked.caller, asked.meaning
-        wider = self._vectors.again(meaning, WIDER, projects=_projects(query, caller))
-        fitting = self._fitting(select(_entries.seq).where(_entries.seq.in_(_SEQS)), query, caller)
-        fit = set(connection.execute(fitting, {"seqs": wider}).scalars())
-        if len(fit) >= query.limit or len(wider) < WIDER:
-            return [seq for seq in wider if seq in fit][:MEANT]
-        newest = self._fitting(select(_entries.seq), query, caller, by_tag=True).order_by(_entries.seq.desc())
-        among = connection.execute(newest.limit(SIFTED)).scalars().all()
-        return self._vectors.again(meaning, MEANT, among=among)
-
-    def _vectors_of(self, connection: Connection, asked: _Asked, near: Sequence[int]) -> Sequence[Row[Any]]:
-        vectors = memory_vectors.c
-        joined = memory_vectors.join(memory_entries, vectors.entry_seq == _entries.seq)
-        wanted: Select[Any] = select(vectors.entry_seq, vectors.vector).select_from(joined)
-        wanted = self._fitting(wanted.where(vectors.entry_seq.in_(_SEQS)), asked.query, asked.caller)
-        absent = [Phrase(each.words, prefix=each.prefix) for each in asked.phrases if each.absent]
-        if absent:
-            having = select(self._index.seq).where(self._index.matches(absent, any_word=True))
-            wanted = wanted.where(vectors.entry_seq.not_in(having))
-        return connection.execute(wanted, {"seqs": near}).all()
+    def _portions(
+        self, connection: Connection, asked: _Asked, meaning: Meaning, near: Sequence[int]
+    ) -> Iterator[Sequence[int]]:
+        """Where to look as long as too little fits: the very nearest; more of them; the newest."""
+        yield near[:MEANT]
+        if len(near) < MEANT:
+            return
+        wider = near
+        if not asked.shape.narrow:
+            wider = self._vectors.nearest(meaning, WIDER, projects=_projects(asked.query, asked.caller))
+        yield wider[MEANT:]
+        if len(wider) == WIDER:
+            among = connection.execute(self._statements.newest(asked.shape), asked.told).scalar_one()
+            yield self._vectors.nearest(meaning, MEANT, among=among or ())
 
     def _worded(self, connection: Connection, asked: _Asked) -> Sequence[_Scored]:
-        if not asked.phrases:
-            return ()
-        newest = self._newest(asked.query, asked.phrases, asked.caller).subquery()
-        best = select(newest.c.seq, newest.c.score).order_by(newest.c.score.desc(), newest.c.seq.desc())
-        return [_Scored(*row) for row in connection.execute(best.limit(WORDED))]
+        statement = self._statements.worded(asked.shape, asked.query.any_word)
+        seqs, scores = connection.execute(statement, asked.told | {"limit": WORDED}).one()
+        return _ordered(map(_Scored, seqs or (), scores or ()))
 
-    def _fitting(
-        self,
-        wanted: Select[Any],
-        query: Query,
-        caller: Caller,
-        *,
-        seq: ColumnElement[int] = _entries.seq,
-        by_tag: bool = False,
-    ) -> Select[Any]:
-        now_us = round(self._clock.time() * 1e6)
-        return conditions.fitting(wanted, query, caller, now_us, seq=seq, by_tag=by_tag)
+    def _shown(self, connection: Connection, asked: _Asked, page: Sequence[_Scored]) -> Mapping[int, Entry]:
+        statement = self._statements.shown(asked.shape.within)
+        told = asked.told | {"seqs": self._lists.given([each.seq for each in page])}
+        return {row.seq: rows.entry(row) for row in connection.execute(statement, told)}
 
 
 def fuse(*rankings: Iterable[_Scored]) -> Sequence[_Scored]:
@@ -236,7 +179,12 @@ def fuse(*rankings: Iterable[_Scored]) -> Sequence[_Scored]:
     for ranking in rankings:
         for rank, each in enumerate(ranking, 1):
             sums[each.seq] = sums.get(each.seq, 0.0) + 1 / (RANK_OFFSET + rank)
-    return sorted((_Scored(*each) for each in sums.items()), key=lambda each: (-each.score, -each.seq))
+    return _ordered(_Scored(*each) for each in sums.items())
+
+
+def _ordered(several: Iterable[_Scored]) -> Sequence[_Scored]:
+    """Best first; of equals, the newest."""
+    return sorted(several, key=lambda each: (-each.score, -each.seq))
 
 
 def _projects(query: Query, caller: Caller) -> frozenset[str] | None:

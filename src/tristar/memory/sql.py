@@ -27,7 +27,9 @@ from tristar.memory.entry import (
     check_draft,
     check_name,
 )
-from tristar.memory.search import Search, WordIndex
+from tristar.memory.intake import Intake, Worded
+from tristar.memory.search import Search
+from tristar.memory.statements import Lists, WordIndex
 from tristar.memory.vectors import Vectors
 from tristar.memory.words import split
 from tristar.storage.engine import Database
@@ -47,33 +49,27 @@ _entries = memory_entries.c
 class SqlStore:
     """See `tristar.memory.store.Store`, whose guarantees are kept by the database's transactions."""
 
-    def __init__(self, database: Database, index: WordIndex, vectors: Vectors, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, index: WordIndex, lists: Lists, vectors: Vectors, clock: Clock
+    ) -> None:
         self._database = database
         self._index = index
         self._clock = clock
-        self._search = Search(database, index, vectors, clock)
+        self._intake = Intake(database, self._keep)
+        self._search = Search(database, index, lists, vectors, clock)
 
     async def add(self, draft: Draft, caller: Caller) -> Entry:
         """See `Store.add`."""
-        return (await self.add_all([draft], caller))[0]
+        worded = await self._made(draft, caller, self._now_us())
+        await self._intake.keep(worded)
+        return worded.entry
 
     async def add_all(self, drafts: Sequence[Draft], caller: Caller) -> Sequence[Entry]:
         """See `Store.add_all`."""
-        for draft in drafts:
-            check_draft(draft)
         now_us = self._now_us()
-        entries = [
-            edits.new_entry(draft, edits.own_project(draft.project, caller), caller, now_us)
-            for draft in drafts
-        ]
-        words = [await _words_of(entry) for entry in entries]
-
-        def work(connection: Connection) -> Sequence[Entry]:
-            seqs = rows.put_new(connection, entries, caller)
-            self._index.put_new(connection, list(zip(seqs, words, strict=True)))
-            return entries
-
-        return await self._database.write(work)
+        several = [await self._made(draft, caller, now_us) for draft in drafts]
+        await self._database.write(lambda connection: self._keep(connection, several))
+        return [each.entry for each in several]
 
     async def get(self, entry_id: str, caller: Caller) -> Entry:
         """See `Store.get`."""
@@ -210,6 +206,16 @@ class SqlStore:
             return connection.execute(delete(memory_entries).where(_entries.seq.in_(seqs))).rowcount
 
         return await self._database.write(work)
+
+    async def _made(self, draft: Draft, caller: Caller, now_us: int) -> Worded:
+        check_draft(draft)
+        entry = edits.new_entry(draft, edits.own_project(draft.project, caller), caller, now_us)
+        return Worded(entry, await _words_of(entry))
+
+    def _keep(self, connection: Connection, several: Sequence[Worded]) -> None:
+        seqs = rows.put_new(connection, [each.entry for each in several])
+        words = [each.words for each in several]
+        self._index.put_new(connection, list(zip(seqs, words, strict=True)))
 
     def _one(self, entry_id: str, caller: Caller) -> Select[Any]:
         if not ENTRY_ID.fullmatch(entry_id):

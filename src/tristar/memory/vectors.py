@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, select, tuple_
@@ -60,28 +60,14 @@ class Vectors:
         packed: Packed = _numbers().pack(parts)
         return packed
 
-    def likeness(self, meaning: Meaning, others: Sequence[bytes]) -> Sequence[float]:
+    def likeness(self, meaning: Meaning, others: bytes) -> Sequence[float]:
         """See `neighbours.likeness`."""
         if not others:
             return ()
         found: Sequence[float] = _numbers().likeness(meaning.vector, others)
         return found
 
-    async def nearest(self, meaning: Meaning, count: int, projects: frozenset[str] | None) -> Sequence[int]:
-        """Up to `count` entries of these projects that mean nearly this, the nearest first.
-
-        Raises:
-            DatabaseDown: the vectors that others have added cannot be read.
-        """
-        await self.refresh(meaning.model)
-        known = self._by_dims.get(meaning.dims)
-        if known is None:
-            return ()
-        if len(known) <= INLINE:
-            return known.nearest(meaning.vector, count, projects)
-        return await asyncio.to_thread(known.nearest, meaning.vector, count, projects)
-
-    def again(
+    def nearest(
         self,
         meaning: Meaning,
         count: int,
@@ -89,9 +75,16 @@ class Vectors:
         projects: frozenset[str] | None = None,
         among: Sequence[int] | None = None,
     ) -> Sequence[int]:
-        """As `nearest`, right behind it, without another look at the database; in any thread."""
+        """Up to `count` entries of these projects, among these, that mean nearly this, the nearest first.
+
+        As of the last `refresh`. In any thread.
+        """
         known = self._by_dims.get(meaning.dims)
         return () if known is None else known.nearest(meaning.vector, count, projects, among)
+
+    async def aside(self, search: Callable[[], Sequence[int]]) -> Sequence[int]:
+        """Run a search in the event loop where that is quick, else in a thread."""
+        return search() if len(self._dims_of) <= INLINE else await asyncio.to_thread(search)
 
     def outdated(self) -> None:
         """Something was added here: the next search looks."""
@@ -111,7 +104,7 @@ class Vectors:
             if self._clock.monotonic() - self._looked_at < FRESH_S:
                 return
             began = self._clock.monotonic()
-            current = await self._database.read(
+            current = await self._database.look(
                 lambda connection: connection.execute(select(memory_revision.c.value)).scalar_one()
             )
             if current != self._revision:
@@ -122,7 +115,7 @@ class Vectors:
         """Every row that changed up to this revision, portion by portion."""
         last = (self._revision, -1)
         while True:
-            rows = await self._database.read(lambda c, after=last: c.execute(_changes(after)).all())  # type: ignore[misc]  # mypy cannot type a lambda's default
+            rows = await self._database.look(lambda c, after=last: c.execute(_changes(after)).all())  # type: ignore[misc]  # mypy cannot type a lambda's default
             self._take(rows)
             if len(rows) < PORTION:
                 break

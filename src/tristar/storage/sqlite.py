@@ -43,6 +43,7 @@ class SqliteEngine:
     """One SQLite file; `READERS` transactions at a time, and one that writes."""
 
     dialect: Dialect = "sqlite"
+    threaded = True
 
     def __init__(self, path: Path) -> None:
         self._engine = create_engine(
@@ -65,6 +66,10 @@ class SqliteEngine:
         """See `Engine.transact`."""
         threads = self._writer if writes else self._readers
         return await asyncio.get_running_loop().run_in_executor(threads, self._transact, work, writes)
+
+    async def look(self, work: Work[Answer]) -> Answer:
+        """See `Engine.look`; a transaction costs nothing here."""
+        return await self.transact(work, writes=False)
 
     async def purge(self) -> None:
         """See `Engine.purge`."""

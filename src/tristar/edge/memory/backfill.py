@@ -16,6 +16,9 @@ PORTION: Final = 32
 POLL_S: Final = 5.0
 """What another process has left behind is found so much later, at most."""
 
+GATHER_S: Final = 0.1
+"""So long after a write others may join it: a portion costs two transactions and a call, however large."""
+
 LEASE_S: Final = 120.0
 FIRST_PAUSE_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 300.0
@@ -59,6 +62,7 @@ class Backfill:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest_s):
                     await self._woken.wait()
+                    await asyncio.sleep(GATHER_S)
             self._woken.clear()
 
     def stop(self) -> None:
