@@ -73,6 +73,8 @@ HARMLESS = [
     "a basic understanding of token counts; the key is under the mat",
     "550e8400-e29b-41d4-a716-446655440000",
     "😀 naïve „quoted“",
+    "sha256:5d8f6cce532a7aeb57196be62344095936793400b3aeb3580d248b17d5518a86",
+    "mem_5d8f6cce532a7aeb57196be623440959",
 ]
 
 

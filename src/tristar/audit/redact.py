@@ -22,6 +22,9 @@ _SHORTEST_CHARS = 7
 _HARMLESS = re.compile(r"[a-z/.]*(?:[0-9]{1,8}[a-z/.]+)*[0-9]{0,8}")
 """A path, a word, a version: lower-case words and short numbers, with nothing that joins or assigns."""
 
+_OURS = re.compile(r"mem_[0-9a-f]{32}|sha256:[0-9a-f]{64}")
+"""An entry's id, a content's hash: a search's record has forty, and their digits are nobody's card."""
+
 _SECRET_NAMES = frozenset(
     {
         "accesskey", "accesstoken", "apikey", "apisecret", "apitoken", "auth", "authorization", "authtoken",
@@ -141,7 +144,7 @@ def text(value: str) -> str:
 
     Linear in the text's length. A text without a hint of a secret is returned as it is.
     """
-    if len(value) < _SHORTEST_CHARS or _HARMLESS.fullmatch(value):
+    if len(value) < _SHORTEST_CHARS or _HARMLESS.fullmatch(value) or _OURS.fullmatch(value):
         return value
     lowered = value.lower()
     value = _applied(_SHAPES, value, lowered)
