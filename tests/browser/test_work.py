@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, expect
 from tests.browser.conftest import MEMORIES, OpenVisit
 from tests.gateway import Gateway
@@ -195,6 +196,95 @@ def test_a_key_is_made_shown_once_used_changed_and_revoked(gateway: StartGateway
 
     expect(row).to_contain_text("revoked")
     expect(seen.page.locator("#keys-told")).to_contain_text("“laptop” is revoked.")
+
+
+ADMIN_KEY = "adm-canary-0000000000000000000000000000000000"
+LLM_LIMITS = {
+    "en-GB": {
+        "add": "Limit an llm",
+        "remove": "Remove",
+        "twice": "This llm is limited above already.",
+        "make": "Make the key",
+        "kept": "I have kept it",
+        "edit": "Edit",
+        "save": "Save",
+    },
+    "de-DE": {
+        "add": "Ein LLM begrenzen",
+        "remove": "Entfernen",
+        "twice": "Dieses LLM ist oben schon begrenzt.",
+        "make": "Schlüssel erzeugen",
+        "kept": "Ich habe ihn verwahrt",
+        "edit": "Ändern",
+        "save": "Speichern",
+    },
+}
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_limits_of_a_key_on_single_llms_are_added_listed_and_removed(
+    gateway: StartGateway, visit: OpenVisit, locale: str
+) -> None:
+    """Each llm once; what the form shows is what the gateway holds, in either language."""
+    words = LLM_LIMITS[locale]
+    running = gateway(env={"TRISTAR_ADMIN_KEY": ADMIN_KEY})
+    seen = visit(running, locale=locale)
+    seen.refusals_expected = True
+    seen.open("keys")
+    seen.page.locator("main input").first.fill(ADMIN_KEY)
+    seen.page.keyboard.press("Enter")
+    seen.page.locator("#make-key").click()
+    seen.page.locator("dialog [name=name]").fill("batch")
+    seen.page.locator("dialog summary").click()
+    for _ in range(2):
+        seen.page.get_by_role("button", name=words["add"]).click()
+    first, second = seen.page.locator(".one-llm").all()
+    first.locator("[name=llm_limit]").fill("echo")
+    first.locator("[name=llm_requests_per_minute]").fill("7")
+    second.locator("[name=llm_limit]").fill("echo")
+    twice = second.locator("[name=llm_limit]").evaluate("input => input.validationMessage")
+    second.locator("[name=llm_limit]").fill("openai/*")
+    second.locator("[name=llm_budget_usd_per_day]").fill("1.5")
+    seen.assert_whole(f"key-llm-limits-{locale}")
+    seen.page.get_by_role("button", name=words["make"]).click()
+    dialog(seen.page, words["kept"])
+    held = _limits(running)
+    row = seen.page.locator("#keys tbody tr").filter(has_text="batch")
+    row.get_by_role("button", name=words["edit"]).click()
+    seen.page.locator("dialog summary").click()
+    shown = [each.input_value() for each in seen.page.locator("[name=llm_limit]").all()]
+    seen.page.locator(".one-llm").nth(shown.index("echo")).get_by_role("button", name=words["remove"]).click()
+    dialog(seen.page, words["save"])
+    expect(seen.page.locator("dialog")).to_have_count(0)
+    left = _limits(running)
+    row.get_by_role("button", name=words["edit"]).click()
+    seen.page.locator("dialog summary").click()
+    seen.page.locator("dialog").get_by_role("button", name=words["remove"]).click()
+    dialog(seen.page, words["save"])
+    expect(seen.page.locator("dialog")).to_have_count(0)
+
+    assert twice == words["twice"]
+    assert held == {"echo": {"requests_per_minute": 7}, "openai/*": {"budget_usd_per_day": 1.5}}
+    assert sorted(shown) == ["echo", "openai/*"]
+    assert left == {"openai/*": {"budget_usd_per_day": 1.5}}
+    assert _limits(running) is None
+
+
+def _limits(gateway: Gateway) -> dict[str, dict[str, float]] | None:
+    """What the key `batch` is limited to on single llms, as the API tells."""
+    (key,) = [
+        each
+        for each in gateway.request(
+            "GET", "/admin/keys", headers={"authorization": f"Bearer {ADMIN_KEY}"}
+        ).json()["data"]
+        if each["name"] == "batch"
+    ]
+    found = key["llm_limits"]
+    if found is None:
+        return None
+    return {
+        llm: {name: value for name, value in of.items() if value is not None} for llm, of in found.items()
+    }
 
 
 def test_a_conversation_tells_what_each_answer_took(echo: Gateway, visit: OpenVisit) -> None:
