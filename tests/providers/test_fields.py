@@ -195,6 +195,29 @@ NESTED: list[tuple[str, Json]] = [
             ]
         },
     ),
+    (
+        "chat",
+        {
+            "messages": [
+                {
+                    "role": "system",
+                    "content": [{"type": "image_url", "image_url": {"url": "https://h/x.png"}}],
+                }
+            ]
+        },
+    ),
+    (
+        "chat",
+        {
+            "messages": [
+                {
+                    "role": "tool",
+                    "tool_call_id": "c1",
+                    "content": [{"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}],
+                }
+            ]
+        },
+    ),
     ("responses", {"tools": [RESPONSES_TOOL | {"defer_loading": True}]}),
     ("responses", {"tools": [RESPONSES_TOOL | {"allowed_callers": ["programmatic"]}]}),
     ("responses", {"tools": [{"type": "mcp", "server_label": "s"}]}),

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tristar.errors import BadRequest
+from tristar.providers.dialects import DIALECTS
 from tristar.providers.fields import encode
 from tristar.providers.neutral import (
     Answer,
@@ -208,3 +210,26 @@ def test_what_is_asked_is_a_list_of_messages_for_the_record(given: object, instr
 
     assert isinstance(prompt, list)
     assert (prompt[:1] == [{"role": "system", "content": "Be brief."}]) is bool(instructions)
+
+
+@pytest.mark.parametrize(
+    "told", [{"async": True}, {"defer_loading": True}, {"allowed_callers": ["programmatic"]}]
+)
+def test_a_tool_that_no_other_api_has_is_refused_by_its_field(told: dict[str, Any]) -> None:
+    """Without it the tool would be another one."""
+    body = {
+        "model": "m",
+        "input": "hi",
+        "tools": [{"type": "function", "name": "f", "parameters": {}, **told}],
+    }
+    call = parse_responses(encode(body))
+    with pytest.raises(BadRequest, match=next(iter(told))):
+        call.sent_to(DIALECTS["anthropic"], "m")
+
+
+def test_a_file_that_another_provider_keeps_is_refused_by_its_field() -> None:
+    """It cannot be fetched from there."""
+    part = {"type": "input_image", "file_id": "file_1", "detail": "auto"}
+    call = parse_responses(encode({"model": "m", "input": [{"role": "user", "content": [part]}]}))
+    with pytest.raises(BadRequest, match=r"input\[0\]\.content\[0\]\.file_id"):
+        call.sent_to(DIALECTS["openai"], "m")

@@ -255,6 +255,18 @@ def test_a_stream_survives(pieces: list[Piece]) -> None:
     assert gathered(there_and_back) == gathered(pieces)
 
 
+def test_a_chunk_may_hold_thoughts_a_text_and_calls_at_once() -> None:
+    """As upstreams send that give a whole answer as one event; it is not taken for one of text alone."""
+    call = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}
+    delta = {"content": "Hi.", "reasoning_content": "Hm.", "tool_calls": [call]}
+    chunk, reader = json.dumps({"choices": [{"delta": delta}]}).encode(), ChunkReader()
+    texts = reader.read_texts([chunk], 0)
+    piece = reader.read(chunk)
+
+    assert texts == []
+    assert (piece.text, piece.thinking, piece.calls) == ("Hi.", "Hm.", [CallPiece(0, "c1", "f", "{}")])
+
+
 @given(pieces=streams(), places=st.sets(st.integers(0, 40), max_size=3))
 def test_a_message_stays_whole_whatever_its_upstream_loses(pieces: list[Piece], places: set[int]) -> None:
     """Any events may be lost: blocks still begin before they go on, one after the other, each ended once."""

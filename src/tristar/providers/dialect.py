@@ -3,12 +3,13 @@
 A new dialect is one package with these functions, named in `dialects.py`; then every surface speaks it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import msgspec
 
+from tristar.errors import CannotCarry
 from tristar.providers.neutral import Answer, Completion, Conversation, Piece, Usage
 
 Headers = list[tuple[bytes, bytes]]
@@ -130,3 +131,16 @@ class Dialect(Protocol):
     def read_vectors(self, body: bytes) -> Vectors:
         """The embeddings of a whole answer; errors as `read_answer`."""
         ...
+
+
+def write_named(
+    dialect: Dialect, asked: Conversation, model: str, prefill: str, names: Mapping[str, str]
+) -> Outgoing:
+    """`Dialect.write` for a surface that has other names than a chat's for what cannot be carried."""
+    try:
+        return dialect.write(asked, model, prefill)
+    except CannotCarry as error:
+        named = names.get(error.param or "")
+        if named is None:
+            raise
+        raise CannotCarry(error.message.replace(f"`{error.param}`", f"`{named}`"), param=named) from error

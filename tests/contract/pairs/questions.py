@@ -258,7 +258,7 @@ QUESTIONS = [
             "openai": {"parallel_tool_calls": False},
             "anthropic": {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
         },
-        {("", "gemini"): "parallel_tool_calls"},
+        {("", "gemini"): "parallel_tool_calls", ("messages", "gemini"): "disable_parallel_tool_use"},
     ),
     Question(
         "results of parallel tool calls",

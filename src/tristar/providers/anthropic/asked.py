@@ -280,7 +280,7 @@ def _read_tools(fields: Fields) -> list[Tool]:
             raise _cannot(f"tools[{number}]", str(tool.type))
         if tool.defer_loading or set(tool.allowed_callers or ()) - {"direct"}:
             raise BadRequest(
-                f"`tools[{number}]`: this model's provider loads no tool later, and no tool calls another.",
+                f"`tools[{number}]`: `defer_loading` and `allowed_callers` cannot be said to this model.",
                 param="tools",
             )
         tools.append(Tool(tool.name, tool.description, tool.input_schema, tool.strict, tool.cache_control))

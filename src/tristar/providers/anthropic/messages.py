@@ -12,7 +12,7 @@ from tristar.providers.anthropic.answering import write_answer
 from tristar.providers.anthropic.asked import end_user, read_conversation
 from tristar.providers.anthropic.errors import ANTHROPIC_ERRORS, FORMAT
 from tristar.providers.anthropic.telling import EventWriter
-from tristar.providers.dialect import Dialect, Outgoing
+from tristar.providers.dialect import Dialect, Outgoing, write_named
 from tristar.providers.fields import (
     NULL,
     UNREADABLE,
@@ -67,6 +67,13 @@ _foreign = msgspec.json.Decoder(_Thoughts)
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _system = msgspec.json.Decoder(str | list[msgspec.Raw] | None)
 _turn = msgspec.json.Decoder(_Turn)
+
+
+_NAMES = {
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "response_format": "output_config.format",
+}
+"""What a chat's fields are called here."""
 
 
 @dataclass(slots=True)
@@ -127,7 +134,7 @@ class MessagesCall:
     def sent_to(self, dialect: Dialect, model: str, prefill: str = "") -> Outgoing:
         """See `Call.sent_to`; as it came but for the model's name where the dialect is Anthropic's."""
         if dialect.name != FORMAT:
-            return dialect.write(self._read(), model, prefill)
+            return write_named(dialect, self._read(), model, prefill, _NAMES)
         return Outgoing(PATH, _as_it_came(self.fields, model, prefill))
 
     def read(self, dialect: Dialect, body: bytes) -> Completion:

@@ -262,6 +262,8 @@ def _read_message(message: _Message, place: str) -> Turn:
     parts = [_read_part(part, f"{place}.content[{n}]") for n, part in enumerate(given)]
     match message.role:
         case "system" | "developer":
+            if not all(isinstance(part, Text) for part in parts):
+                raise _cannot(f"{place}.content", "anything but text in a system message")
             return Turn("system", parts)
         case "user":
             return Turn("user", parts)
@@ -276,6 +278,8 @@ def _read_result(message: _Message, parts: list[Part], place: str) -> ToolResult
     if message.tool_call_id is None:
         raise BadRequest(f"`{place}.tool_call_id` is missing.", param="messages")
     shown = [part for part in parts if isinstance(part, Text | Image | Document)]
+    if len(shown) < len(parts):
+        raise _cannot(f"{place}.content", "a recording in a tool's result")
     return ToolResult(message.tool_call_id, shown)
 
 
@@ -315,6 +319,8 @@ def _read_part(part: _Part, place: str) -> Part:
         case "file" if part.file is not None and part.file.file_data is not None:
             media_type, data = split_data(part.file.file_data)
             return Document(data, media_type or "application/pdf", name=part.file.filename, cache=cache)
+    if part.file is not None and part.file.file_id is not None:
+        raise _cannot(f"{place}.file.file_id", "a file that a provider keeps")
     raise _cannot(place, f"a content part of the type {part.type!r} as it is here")
 
 

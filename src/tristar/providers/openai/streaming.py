@@ -107,6 +107,9 @@ class ChunkReader:
                     or (delta := choice.delta) is None
                     or not (text := delta.content)
                     or not isinstance(text, str)
+                    or delta.tool_calls is not NULL
+                    or delta.reasoning_content
+                    or delta.reasoning
                 ):
                     self._ahead, self._chunk = data, chunk
                     break
@@ -136,13 +139,14 @@ class ChunkReader:
         if isinstance(delta.content, str) and delta.content:
             piece.is_output = True
             piece.text = delta.content
-        else:
-            _read_rest(delta, piece)
+            if delta.tool_calls is NULL and not delta.reasoning_content and not delta.reasoning:
+                return
+        _read_rest(delta, piece)
 
 
 def _read_rest(delta: _Delta, piece: Piece) -> None:
-    """What a chunk without text may hold."""
-    if delta.content:
+    """What a chunk may hold beside a text."""
+    if delta.content and not piece.text:
         piece.text = text_of(delta.content)
         piece.is_output = True
     thinking = delta.reasoning_content or delta.reasoning or thoughts_of(delta.content)

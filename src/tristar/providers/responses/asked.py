@@ -123,6 +123,7 @@ class _Tool(msgspec.Struct):
     output_schema: msgspec.Raw = NULL
     defer_loading: bool | None = None
     allowed_callers: list[str] | None = None
+    is_async: bool | None = msgspec.field(name="async", default=None)
 
 
 class _Choice(msgspec.Struct):
@@ -321,6 +322,8 @@ def _read_part(part: _Part, place: str) -> Part:
         case "input_file" if part.file_data is not None:
             media_type, data = split_data(part.file_data)
             return Document(data, media_type or "application/pdf", name=part.filename)
+    if part.file_id is not None:
+        raise _cannot(f"{place}.file_id", "a file that a provider keeps")
     raise _cannot(place, f"a part of the type {part.type!r} as it is here")
 
 
@@ -330,7 +333,9 @@ def _read_tools(fields: Fields) -> list[Tool]:
         if tool.type != "function":
             raise _cannot(f"tools[{number}]", f"a tool of the type {tool.type!r}")
         if tool.defer_loading or set(tool.allowed_callers or ()) - {"direct"}:
-            raise _cannot(f"tools[{number}]", "a tool that is loaded later or called by other tools")
+            raise _cannot(f"tools[{number}]", "a tool with `defer_loading` or `allowed_callers`")
+        if tool.is_async:
+            raise _cannot(f"tools[{number}].async", "a tool whose results come later")
         tools.append(Tool(tool.name, tool.description, tool.parameters, tool.strict))
     return tools
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import msgspec
 
-from tristar.errors import BadRequest, CannotCarry
-from tristar.providers.dialect import Dialect, Outgoing
+from tristar.errors import BadRequest
+from tristar.providers.dialect import Dialect, Outgoing, write_named
 from tristar.providers.fields import (
     NULL,
     UNREADABLE,
@@ -61,6 +61,7 @@ _text: "msgspec.json.Decoder[str | None]" = msgspec.json.Decoder(str | None)
 _anything = msgspec.json.Decoder()
 
 _NAMES = {"messages": "input", "response_format": "text.format", "verbosity": "text.verbosity"}
+"""What a chat's fields are called here."""
 
 _TOLD: Json = {
     "background": False,
@@ -145,7 +146,7 @@ class ResponsesCall:
     def sent_to(self, dialect: Dialect, model: str, prefill: str = "") -> Outgoing:
         """See `Call.sent_to`; as it came but for the model's name where the upstream has responses itself."""
         if not self.passes(dialect):
-            return self._translated(dialect, model, prefill)
+            return write_named(dialect, self._read(), model, prefill, _NAMES)
         self.fields.pop("fallbacks", None)
         self.fields.pop("memory", None)
         self.fields["model"] = raw(model)
@@ -157,16 +158,6 @@ class ResponsesCall:
         if prefill:
             fields = fields | {"input": _with_answer(given, prefill)}
         return Outgoing(PATH, encode(fields))
-
-    def _translated(self, dialect: Dialect, model: str, prefill: str) -> Outgoing:
-        try:
-            return dialect.write(self._read(), model, prefill)
-        except CannotCarry as error:
-            # Dialects name fields as a chat has them.
-            named = _NAMES.get(error.param or "")
-            if named is None:
-                raise
-            raise CannotCarry(error.message.replace(f"`{error.param}`", f"`{named}`"), param=named) from error
 
     def read(self, dialect: Dialect, body: bytes) -> Completion:
         """See `Call.read`."""
