@@ -199,6 +199,30 @@ def test_an_answer_survives(answer: Answer) -> None:
     assert gist(there_and_back) == gist(answer)
 
 
+@pytest.mark.parametrize("told", [{}, {"id": None}, {"id": "", "arguments": None}])
+def test_a_call_without_id_or_arguments_is_a_call(told: dict[str, object]) -> None:
+    """As some servers send it: the client gets an id to answer under, and no arguments."""
+    call = {"id": told.get("id"), "function": {"name": "f", "arguments": told.get("arguments", "")}}
+    choice = {"message": {"tool_calls": [call, call]}, "finish_reason": "tool_calls"}
+    answer = chat_answers.read_answer(json.dumps({"id": "a", "choices": [choice]}).encode())
+
+    assert answer.parts == [ToolUse("call_a_0", "f", ""), ToolUse("call_a_1", "f", "")]
+
+
+def test_a_call_that_the_limit_cuts_is_shown_without_its_arguments() -> None:
+    """A message can hold no half object; cut for no reason it is no answer."""
+    call = ToolUse("c1", "f", '{"city":"Ki')
+    whole = ToolUse("c0", "f", '{"a":1}')
+    told = json.loads(
+        messages_answers.write_answer(Answer([whole, call], finish="length", model="m"), "m1", Usage())
+    )
+
+    assert [block["input"] for block in told["content"]] == [{"a": 1}, {}]
+    assert told["stop_reason"] == "max_tokens"
+    with pytest.raises(msgspec.DecodeError):
+        messages_answers.write_answer(Answer([call], finish="tool_calls", model="m"), "m1", Usage())
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> list[Piece]:
     """The pieces of a stream, in the order in which models give them."""

@@ -4,7 +4,7 @@ import msgspec
 
 from tristar.providers.anthropic.finish import read_finish, write_finish
 from tristar.providers.anthropic.usage import Counts, read_usage, write_usage
-from tristar.providers.fields import NULL, encode, read_fields
+from tristar.providers.fields import NULL, UNREADABLE, encode, read_fields
 from tristar.providers.neutral import Answer, Completion, Json, Part, Text, Thinking, ToolUse, Usage
 from tristar.providers.seal import sealed
 
@@ -81,9 +81,12 @@ def write_answer(answer: Answer, answer_id: str, counted: Usage) -> bytes:
     """A message.
 
     Raises:
-        msgspec.DecodeError: the arguments of a tool call are no JSON object.
+        msgspec.DecodeError: the arguments of a tool call are no JSON object, and no limit has cut them.
     """
-    blocks = [write_block(part) for part in sealed(answer.parts)]
+    parts = sealed(answer.parts)
+    if answer.finish == "length":
+        parts = [_without_cut_arguments(part) for part in parts]
+    blocks = [write_block(part) for part in parts]
     if answer.refusal:
         blocks.append({"type": "text", "text": answer.refusal})
     reason = write_finish(
@@ -104,6 +107,16 @@ def write_answer(answer: Answer, answer_id: str, counted: Usage) -> bytes:
             "usage": write_usage(counted),
         }
     )
+
+
+def _without_cut_arguments(part: Part) -> Part:
+    """A call whose arguments the output's limit has cut has none that this API could show."""
+    if isinstance(part, ToolUse):
+        try:
+            read_fields(msgspec.Raw(part.arguments.encode()))
+        except UNREADABLE:
+            return msgspec.structs.replace(part, arguments="")
+    return part
 
 
 def write_block(part: Part) -> Json:

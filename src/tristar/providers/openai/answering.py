@@ -28,12 +28,12 @@ class _Completion(msgspec.Struct):
 
 class _Function(msgspec.Struct):
     name: str
-    arguments: str = ""
+    arguments: str | None = None
 
 
 class _Call(msgspec.Struct):
     function: _Function
-    id: str = ""
+    id: str | None = None
     extra_content: Extra | None = None
 
 
@@ -100,9 +100,12 @@ def read_answer(body: bytes) -> Answer:
         parts.append(Text(said))
     parts += [
         ToolUse(
-            call.id, call.function.name, call.function.arguments, signature=signature_of(call.extra_content)
+            call.id or f"call_{answer.id or 'x'}_{number}",  # some servers name none
+            call.function.name,
+            call.function.arguments or "",
+            signature=signature_of(call.extra_content),
         )
-        for call in message.tool_calls or ()
+        for number, call in enumerate(message.tool_calls or ())
     ]
     return Answer(
         parts,
