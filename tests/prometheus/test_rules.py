@@ -14,7 +14,8 @@ import yaml
 
 from tristar.metrics.rules import FASTEST_BURN
 from tristar.settings.kinds import Number
-from tristar.settings.table import LLM, SLO
+from tristar.settings.llmtable import LLM
+from tristar.settings.table import SLO
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "prometheus"

@@ -12,7 +12,8 @@ from tristar.routing.catalog import BreakerPolicy, Llm, Pool, Provider
 from tristar.settings import Audit, Auth, Metrics, Server, load
 from tristar.settings.model import Dependencies, Logs, PriceTable, Slo
 from tristar.settings.reference import render
-from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, MEMORY, SECTIONS, SERVER, SLO, VARIABLES, Row
+from tristar.settings.row import Row
+from tristar.settings.table import AUTH, DEPENDENCIES, LOGS, MEMORY, SECTIONS, SERVER, SLO, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = [*VARIABLES, *(row for rows in SECTIONS.values() for row in rows)]

@@ -12,9 +12,9 @@ from tristar.settings import texts
 from tristar.settings.document import read_table, table_at
 from tristar.settings.faults import Faults, hidden, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
+from tristar.settings.llmtable import BREAKER, LLM, PRICE, PROVIDER
 from tristar.settings.model import PriceTable
 from tristar.settings.pools import check_name, check_pools, is_pool, read_pools
-from tristar.settings.table import BREAKER, LLM, PRICE, PROVIDER
 
 ECHO: Final = Llm(
     llm_id="echo",

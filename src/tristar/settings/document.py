@@ -5,7 +5,7 @@ from typing import Any
 
 from tristar.settings.faults import Faults, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
-from tristar.settings.table import Row
+from tristar.settings.row import Row
 
 _WRONG_KEY_FIX = "Put the key in an environment variable and name that in api_key_env."
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from tristar.errors import Fault, SettingsInvalid
 from tristar.settings.kinds import Rejected
-from tristar.settings.table import Row
+from tristar.settings.row import Row
 
 _SHOWN_CHARS: Final = 80
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,80}")

@@ -13,8 +13,8 @@ from tristar.settings import texts
 from tristar.settings.document import read_table, table_at
 from tristar.settings.faults import Faults, hidden, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
+from tristar.settings.row import Row
 from tristar.settings.sinktable import ANCHORS, SINKS
-from tristar.settings.table import Row
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _EXTRAS: Final = {"nats": "nats", "s3": "boto3"}

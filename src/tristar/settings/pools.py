@@ -8,7 +8,7 @@ from tristar.settings import texts
 from tristar.settings.document import read_table
 from tristar.settings.faults import Faults, key_path, shown, suggestion
 from tristar.settings.kinds import Rejected
-from tristar.settings.table import LLM, POOL
+from tristar.settings.llmtable import LLM, POOL
 
 MEMBERS: Final = 16
 """Llms in one pool: a request may try them all."""

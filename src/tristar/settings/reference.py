@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from tristar.settings.faults import plain
+from tristar.settings.row import Row
 from tristar.settings.sinktable import ANCHORS, SINKS
-from tristar.settings.table import SECTIONS, VARIABLES, Row
+from tristar.settings.table import SECTIONS, VARIABLES
 
 _HEAD = """# Settings
 

@@ -7,7 +7,7 @@ from tristar.audit.anchors.options import AnchorOptions
 from tristar.audit.sinks.options import SinkOptions
 from tristar.settings import texts
 from tristar.settings.kinds import Number, Switch, Whole, choice
-from tristar.settings.table import Row
+from tristar.settings.row import Row
 
 _CA: Final = "PEM file of the authorities that may have signed the receiver's certificate"
 _CERT: Final = "PEM file of our own certificate, where the receiver asks for one"
