@@ -10,8 +10,9 @@ import pytest
 import uvloop
 
 from tristar.errors import UpstreamBroken, UpstreamUnreachable
+from tristar.relay.connections import Origin, Pool
 from tristar.relay.departure import ClientGone, Departure
-from tristar.relay.transport import HEADER_LIMIT_BYTES, Connection, Origin, Pool
+from tristar.relay.transport import HEADER_LIMIT_BYTES, Connection
 
 NOBODY = "nowhere.invalid"
 """No resolver knows it: RFC 6761, section 6.4."""

@@ -5,8 +5,9 @@ import ssl
 from urllib.parse import quote, urlsplit
 
 from tristar.providers.registry import AUTH_HEADERS
+from tristar.relay.connections import Origin, Pool
 from tristar.relay.echo import Echo
-from tristar.relay.transport import Origin, Pool, Upstream
+from tristar.relay.transport import Upstream
 from tristar.routing.catalog import ApiKey, Provider
 
 MOST_HEADS = 1_000
