@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import os
 import pickle
-import secrets
 import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,27 +16,22 @@ from tristar.audit import columns
 from tristar.audit.access import handover
 from tristar.audit.bureau import Bureau
 from tristar.audit.listener import AuditSocket
-from tristar.audit.reader import Snapshot
-from tristar.audit.record import Origin, Scribe
 from tristar.audit.signing import Signer
-from tristar.audit.subjects import Keyring
-from tristar.audit.writer import AuditWriter, WriterOptions
+from tristar.audit.writer import AuditWriter
 from tristar.auth.keys import Keys
-from tristar.auth.shelf import Handed, Shelf
+from tristar.auth.shelf import Shelf
 from tristar.clock import Clock, SystemClock
 from tristar.edge.tls import Certificate
 from tristar.errors import SettingsInvalid, TriStarError, Unavailable
 from tristar.gateway import Gateway, Ties, Unwell
 from tristar.host.chronicler import Chronicler
 from tristar.host.conditions import Conditions, Status
-from tristar.host.credentials import LinkCredentials
 from tristar.host.entry import HostLedger
 from tristar.host.hub import Hub
-from tristar.host.link import Link, LinkBreakers, LinkLimiter, LinkLookout, LinkScraper, LinkWay
 from tristar.host.local import HubWay
 from tristar.host.lookout import HubLookout
-from tristar.host.orders import HubOrders, LinkOrders
-from tristar.host.orphans import recover, slots_path
+from tristar.host.orders import HubOrders
+from tristar.host.orphans import recover
 from tristar.host.outlets import Outlets
 from tristar.host.port import Port
 from tristar.host.pulse import watch_storage
@@ -57,7 +50,7 @@ from tristar.memory.store import Store
 from tristar.metrics.audits import AuditReadings
 from tristar.metrics.books import Books
 from tristar.metrics.lag import watch_loop
-from tristar.routing.catalog import Catalog
+from tristar.opening import HUB_SOCKET, model_pairs, open_scribe, open_slots, recorded_in, writer_options
 from tristar.routing.credentials import CredentialBoard
 from tristar.routing.redis import RedisBreakers
 from tristar.routing.shared import SharedBoard
@@ -67,15 +60,8 @@ from tristar.storage.engine import Database
 from tristar.storage.opening import open_engine
 from tristar.storage.spendings import SpendingBook
 
-FINGERPRINT_FILE = "fingerprint.key"
 SWEEP_S = 30.0
 COLUMNS_S = 5.0
-HUB_SOCKET = "hub.sock"
-HUB_POLL_S = 0.01
-RELAXED_LINGER_S = 0.02
-"""No request waits for a relaxed record: it may wait for company, which costs a tenth."""
-STRICT_LINGER_S = 0.001
-STRICT_CROWD = 4
 
 _log = structlog.get_logger("tristar")
 
@@ -408,109 +394,6 @@ async def unmeasured(accept: str | None) -> tuple[bytes, str]:
     return b"", "text/plain"
 
 
-def model_pairs(catalog: Catalog) -> list[tuple[str, str]]:
-    """The configured (model, provider) pairs: the label values that exist from the start."""
-    return [(llm.model, llm.provider.name) for llm in catalog.llms.values()]
-
-
-def writer_options(settings: Settings) -> WriterOptions:
-    """The audit settings in the writer's units."""
-    total_mb = settings.audit.total_size_mb
-    relaxed = settings.audit.mode == "relaxed"
-    return WriterOptions(
-        linger_s=RELAXED_LINGER_S if relaxed else STRICT_LINGER_S,
-        crowd=1 if relaxed else STRICT_CROWD,
-        max_segment_bytes=settings.audit.max_size_mb * 1024 * 1024,
-        retention_days=settings.audit.retention_days,
-        total_bytes=None if total_mb is None else total_mb * 1024 * 1024,
-    )
-
-
-def open_scribe(settings: Settings, clock: Clock) -> Scribe:
-    """This process's scribe; the fingerprint key is the installation's, made on first use."""
-    origin = Origin(host=socket.gethostname(), worker=str(os.getpid()), version=__version__)
-    keyring = Keyring.make(settings.audit.dir) if settings.audit.erasable else None
-    return Scribe(origin, clock=clock, fingerprint_key=_fingerprint_key(settings.data_dir), keyring=keyring)
-
-
-def _fingerprint_key(data_dir: Path) -> bytes:
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = data_dir / FINGERPRINT_FILE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        key = secrets.token_bytes(32)
-        file.write(key)
-    return key
-
-
-def open_slots(settings: Settings) -> SlotTable:
-    """This process's table of requests in progress."""
-    path = slots_path(settings.audit.dir, os.getpid(), secrets.token_hex(4))
-    return SlotTable(path, addresses=not settings.audit.erasable)
-
-
-def recorded_in(directory: Path) -> Callable[[set[str], float], set[str]]:
-    """For `recover`: which of these ids are in the log already."""
-
-    def recorded(event_ids: set[str], since: float) -> set[str]:
-        del since
-        wanted = {event_id: event_id.encode() for event_id in event_ids}
-        found: set[str] = set()
-        for line in Snapshot.take(directory).lines():
-            found.update(event_id for event_id, needle in wanted.items() if needle in line)
-        return found
-
-    return recorded
-
-
-async def join_hub(
-    path: Path, settings: Settings, clock: Clock, lost: Callable[[], None]
-) -> tuple[Link, SlotTable, HostLedger, LinkScraper | None]:
-    """Join the hub that listens at `path`: the link, and what records, counts and is scraped through it.
-
-    Raises:
-        OSError: there is none.
-    """
-    loop = asyncio.get_running_loop()
-    link = Link(loop, lost)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        await loop.create_unix_connection(lambda: link, f"/proc/self/fd/{directory}/{path.name}")
-    finally:
-        os.close(directory)
-    slots = open_slots(settings)
-    link.hello(os.getpid(), slots)
-    strict = settings.audit.mode == "strict"
-    ledger = HostLedger(
-        LinkWay(link, strict=strict), open_scribe(settings, clock), slots, loop, clock, strict=strict
-    )
-    scraper = LinkScraper(link, settings.metrics.path) if settings.metrics.enabled else None
-    return link, slots, ledger, scraper
-
-
-async def connect_link(
-    path: Path, settings: Settings, clock: Clock, lost: Callable[[], None]
-) -> tuple[Link, Ties]:
-    """Tie this worker to the hub that listens at `path`."""
-    link, slots, ledger, scraper = await join_hub(path, settings, clock, lost)
-    return link, Ties(
-        ledger=ledger,
-        lookout=LinkLookout(link),
-        revoked=link.tell_revoked,
-        breakers=LinkBreakers(link, clock),
-        credentials=LinkCredentials(link, clock),
-        limiter=LinkLimiter(link),
-        scraper=scraper,
-        unwell=Unwell(link, link, link.conditions),
-        slots=slots,
-        orders=LinkOrders(link, clock),
-        database=open_engine(settings.database_url, settings.data_dir),
-    )
-
-
 def reload_on_hangup(host: Host, service: ServiceManager) -> None:
     """Reload the configuration on SIGHUP; the service manager is told when it begins and when it is over."""
     loop = asyncio.get_running_loop()
@@ -560,46 +443,3 @@ async def hosting(settings: Settings) -> AsyncIterator[Host]:
         server.close()
         await host.stop()
         path.unlink(missing_ok=True)
-
-
-@contextlib.asynccontextmanager
-async def linked(
-    settings: Settings, is_coming: Callable[[], bool] = lambda: False, handed: Handed | None = None
-) -> AsyncIterator[Gateway]:
-    """A gateway tied to the hub in another process, started; the process exits when the hub is lost.
-
-    While there is no hub and `is_coming()`, it waits for one. `handed` is what the hub knows of keys.
-
-    Raises:
-        OSError: there is no hub.
-    """
-    leaving = False
-
-    def abandoned() -> None:
-        if not leaving:
-            os._exit(1)  # nothing can be recorded any more; the tables tell the next hub what was open
-
-    clock = SystemClock()
-    path = settings.audit.dir / HUB_SOCKET
-    while True:
-        try:
-            link, ties = await connect_link(path, settings, clock, abandoned)
-            break
-        except (FileNotFoundError, ConnectionRefusedError):
-            if not is_coming():
-                raise
-            await asyncio.sleep(HUB_POLL_S)
-    gateway = Gateway(settings, ties, clock)
-    link.in_flight = gateway.in_flight
-    link.adopt = lambda pickled: gateway.adopt(pickle.loads(pickled))  # nosec B301 # noqa: S301 - from our own hub
-    await gateway.start(handed)
-    lag = asyncio.create_task(watch_loop(link.tell_lag))
-    try:
-        yield gateway
-    finally:
-        leaving = True
-        lag.cancel()
-        await gateway.stop()
-        await ties.database.close()
-        ties.slots.close()
-        link.close()

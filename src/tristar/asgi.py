@@ -9,11 +9,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tristar import heap
-from tristar.app import linked, solo
+from tristar.app import solo
 from tristar.audit.writer import WriterBusy
 from tristar.edge.request import Receive, Scope, Send
 from tristar.errors import TriStarError
 from tristar.gateway import Gateway
+from tristar.joining import linked
 from tristar.settings import Settings, check_directories, load
 
 SEAT_TIMEOUT_S = 10.0

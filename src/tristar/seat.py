@@ -16,15 +16,7 @@ from typing import Final
 import structlog
 
 from tristar import __version__
-from tristar.app import (
-    HUB_SOCKET,
-    join_hub,
-    open_scribe,
-    open_slots,
-    recorded_in,
-    unmeasured,
-    writer_options,
-)
+from tristar.app import unmeasured
 from tristar.audit.access import handover
 from tristar.audit.listener import AuditSocket
 from tristar.audit.signing import Signer
@@ -39,11 +31,13 @@ from tristar.host.local import HubWay
 from tristar.host.orphans import recover
 from tristar.host.port import Port
 from tristar.host.scrape import HubScraper
+from tristar.joining import join_hub
 from tristar.ledger import Ledger
 from tristar.limits.local import LocalLimiter
 from tristar.metrics.audits import AuditReadings
 from tristar.metrics.books import Books
 from tristar.metrics.lag import watch_loop
+from tristar.opening import HUB_SOCKET, open_scribe, open_slots, recorded_in, writer_options
 from tristar.routing.catalog import Catalog
 from tristar.routing.credentials import CredentialBoard
 from tristar.settings import Settings

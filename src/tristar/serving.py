@@ -14,13 +14,14 @@ import structlog
 import uvloop
 
 from tristar import heap
-from tristar.app import hosting, linked, reload_on_hangup, solo
+from tristar.app import hosting, reload_on_hangup, solo
 from tristar.auth.shelf import Handed
 from tristar.clock import SystemClock
 from tristar.crew import Crew, Worker, fork
 from tristar.edge.server import Server
 from tristar.errors import StartRefused
 from tristar.gateway import Gateway
+from tristar.joining import linked
 from tristar.logs import configure
 from tristar.sdnotify import NOBODY, ServiceManager
 from tristar.settings import Settings
