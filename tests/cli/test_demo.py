@@ -31,7 +31,6 @@ RESTING = {
     "ailinux_metrics_label_overflow_total",
     "ailinux_metrics_reader_failures_total",
     "ailinux_memory_unembedded_entries",
-    "ailinux_memory_embedding_calls_total",
     "ailinux_tls_certificate_end_timestamp_seconds",
 }
 """What a gateway that is well, and speaks no TLS, shows at most for a moment."""

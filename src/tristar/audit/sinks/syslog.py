@@ -8,6 +8,7 @@ bytes unread resets the connection instead.
 """
 
 import contextlib
+import errno
 import fcntl
 import socket
 import ssl
@@ -63,15 +64,32 @@ def send_whole(address: tuple[str, int], context: ssl.SSLContext, data: bytes, t
     """
     host, port = address
     try:
-        with (
-            socket.create_connection(address, timeout_s) as plain,
-            context.wrap_socket(plain, server_hostname=host) as secured,
-        ):
+        with _connected(address, context, timeout_s) as secured:
             secured.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             secured.sendall(data)
             _confirm(secured)
     except OSError as error:  # ssl.SSLError is one
         raise SinkDown(f"{host}:{port}: {_said(error)}") from error
+
+
+def _connected(address: tuple[str, int], context: ssl.SSLContext, timeout_s: float) -> ssl.SSLSocket:
+    """A TLS connection to the first of the host's addresses that takes one. Raises OSError.
+
+    Wrapped before it is connected: Python 3.11 forgets to close one that is reset just before it is wrapped.
+    """
+    host, port = address
+    failure = OSError(errno.EADDRNOTAVAIL, "its name has no address")
+    for family, kind, _, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        secured = context.wrap_socket(socket.socket(family, kind), server_hostname=host)
+        try:
+            secured.settimeout(timeout_s)
+            secured.connect(place)
+        except OSError as error:
+            secured.close()
+            failure = error
+        else:
+            return secured
+    raise failure
 
 
 def _confirm(secured: ssl.SSLSocket) -> None:
