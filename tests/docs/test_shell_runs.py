@@ -1,4 +1,4 @@
-"""Every shell block of the documents does what it says: it is run here, or the test that runs it is named.
+"""Every shell block of the documents is run here, or by a test that is named, or it is said why not.
 
 A page's blocks run in their order, in one folder, beside a gateway that has served a few calls. What stands
 for something of the reader's (a host, a folder, an id) is replaced by what there is here: see `_here`.
@@ -31,30 +31,27 @@ PERSON = "USER"
 ELSEWHERE = {
     "make run     # the gateway": ("tests/deploy/test_release.py", "test_a_newcomer_has_an_answer"),
     "# Gateway samt prometheus_client": ("tests/guide/test_3_installation.py", "GERMAN.blocks(3"),
-    "# Install the gateway with": ("tests/guide/test_page.py", "ENGLISH"),
     "tristar audit recover --accept-truncation": ("tests/cli/test_audit.py", "--accept-truncation"),
     "openssl ts -verify": ("tests/audit/anchors/test_stamp.py", "-verify"),
-    "cd /etc/ailinux-backend && sudo": (
-        "tests/deploy/test_systemd.py",
-        "test_the_installation_can_be",
-    ),
     "deploy/systemd/install.sh --dry-run": ("tests/deploy/test_systemd.py", "--dry-run"),
     "make check    ": ("tests/deploy/test_release.py", "SOURCE_DATE_EPOCH"),
-    "pipx install": ("tests/deploy/test_release.py", "test_the_wheel_runs_in_an_empty_environment"),
-    "cp deploy/docker/.env.example": ("tests/deploy/test_containers.py", "test_the_compose_file_is_one"),
-    "kubectl create secret": ("tests/deploy/test_containers.py", "test_kubernetes_own_kinds_fit_its_schemas"),
 }
-"""By how a block begins: the file that runs it, or as much of it as runs without another host, a container
-engine or a signing key; and what shows there that it does."""
+"""By how a block begins: the file that runs what of it a build machine can (no service manager, no signing
+key), and what shows there that it does."""
 
 WHOLE_PAGES = {"docs/audit-operations.md": "tests/audit/test_operations.py"}
 """Pages whose every block another test runs."""
 
 CANNOT = {
+    "# Install the gateway with": "the German page's, which tests/guide follows and compares",
+    "cd /etc/ailinux-backend && sudo": "it is the installed service's; the command runs here on other pages",
+    "cp deploy/docker/.env.example": "no container engine; tests/deploy judges the files by their schemas",
+    "kubectl create secret": "no cluster; tests/deploy judges the manifests by Kubernetes' own schemas",
+    "pipx install": "no release to fetch; tests/deploy installs the wheel into an empty environment",
     "git verify-tag": "a maintainer would have to have signed; the same bytes: tests/deploy",
     "scp logs/audit/checkpoint": "another host would have to take the copy",
 }
-"""By how a block begins: why no test can run it."""
+"""By how a block begins: why it is not run, only judged (`test_blocks`)."""
 
 PROMETHEUS_3 = "prometheus-3.yml"
 """Debian has Prometheus 2: tests/prometheus/test_rules.py holds that the two files differ in one key."""

@@ -78,7 +78,6 @@ CAUSES: dict[str, Callable[[Gateway], object]] = {
     "ailinux_audit_anchor_overdue_seconds": nothing,
     "ailinux_audit_queue_records": lambda gateway: gateway.request("GET", "/v1/models"),
     "ailinux_memory_unembedded_entries": remember,
-    "ailinux_memory_embedding_calls_total": remember,
     "ailinux_audit_lost_total": lose,
 }
 
