@@ -18,7 +18,6 @@ HEADER_LIMIT_BYTES = 64 * 1024
 DRAIN_LIMIT_S = 1.0
 NO_BODY = frozenset((204, 304))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding"))
-_FRAMING_LENGTHS = frozenset(map(len, _FRAMING))
 
 Headers = list[tuple[bytes, bytes]]
 Take = Callable[[bytes], bool]
@@ -121,14 +120,11 @@ class Connection(asyncio.Protocol):
         self._chunks.clear()
         self._buffered_bytes = 0
         self._header_bytes = 0
-        self._field_bytes = 0
         self._paused = False
         self._headers_done = False
         self._complete = False
-        self._framed = False
         self._keep_alive = False
         self._failure: UpstreamFailed | None = None
-        self._answered = False
 
     @property
     def headers(self) -> Headers:
@@ -230,7 +226,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _wake(self) -> None:
-        waiter = self._waiter
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -259,7 +255,8 @@ class Connection(asyncio.Protocol):
         if not self._lent and self._drain_timer is None:
             self.abort()  # an idle upstream has nothing to say; what it says belongs to no request
             return
-        self._answered = True
+        if not self._headers_done:
+            self._header_bytes += len(data)  # no less than what is of the head
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -269,9 +266,8 @@ class Connection(asyncio.Protocol):
             self._fail(UpstreamBroken("The upstream's answer is not valid HTTP/1.1."))
             self.abort_later()
         else:
-            if not self._headers_done:
-                # What came is head alone; the parser holds back what is not whole.
-                self._bound_head(len(data))
+            if not self._headers_done and self._header_bytes > HEADER_LIMIT_BYTES:
+                self._fail_head()  # what came is head alone; the parser holds back what is not whole
         if self._chunks:
             self._deliver(len(data))
 
@@ -283,19 +279,18 @@ class Connection(asyncio.Protocol):
         elif self._take is not None and waiter is not None and not waiter.done():
             if not self._take(self._taken()):
                 self._take = None
-                waiter.set_result(None)
+                self._wake()
         else:
             self._buffered_bytes += size_bytes
             if self._buffered_bytes > HIGH_WATER_BYTES and not self._paused and not self.closed:
                 self._paused = True
                 cast("asyncio.Transport", self._transport).pause_reading()
-            self._wake()
+            if self._waiter is not None:
+                self._wake()
 
-    def _bound_head(self, size_bytes: int) -> None:
-        self._header_bytes += size_bytes
-        if self._header_bytes > HEADER_LIMIT_BYTES:
-            self._fail(UpstreamBroken(f"The upstream's headers exceed {HEADER_LIMIT_BYTES} bytes."))
-            self.abort_later()
+    def _fail_head(self) -> None:
+        self._fail(UpstreamBroken(f"The upstream's headers exceed {HEADER_LIMIT_BYTES} bytes."))
+        self.abort_later()
 
     def abort_later(self) -> None:
         """Close the socket but leave what was received readable."""
@@ -316,14 +311,18 @@ class Connection(asyncio.Protocol):
             return
         if not self._headers_done:
             self._fail(self._closed_early())
-        elif exc is None and not self._framed:
+        elif exc is None and not self._is_framed():
             self._complete = True  # RFC 9112, 6.3: without a length, the body ends where the connection does
             self._wake()
         else:
             self._fail(UpstreamBroken("The upstream's answer was cut off before its end."))
 
+    def _is_framed(self) -> bool:
+        """Whether the head says how long the body is."""
+        return self.status in NO_BODY or any(name.lower() in _FRAMING for name, _ in self._fields)
+
     def _closed_early(self) -> UpstreamFailed:
-        if self._answered:
+        if self._header_bytes:
             return UpstreamUnreachable("The upstream closed the connection in the middle of its headers.")
         failure = UpstreamUnreachable("The upstream closed the connection before a byte of answer.")
         if self.used:
@@ -342,24 +341,18 @@ class Connection(asyncio.Protocol):
         if self._headers_done:
             return  # a trailer
         self._fields.append((name, value))
-        if len(name) in _FRAMING_LENGTHS and name.lower() in _FRAMING:
-            self._framed = True
-        self._field_bytes += len(name) + len(value)
-        if self._field_bytes > HEADER_LIMIT_BYTES:
-            self._bound_head(self._field_bytes)
 
     def on_headers_complete(self) -> None:
         """All headers are there; 1xx answers are passed over (RFC 9110, 15.2)."""
         self.status = self._parser.get_status_code()
-        if self._failure is not None:
+        if self._failure is not None or self.status < 200:
             return
-        if self.status < 200:
-            self._framed = False
+        if self._header_bytes > HEADER_LIMIT_BYTES and _size(self._fields) > HEADER_LIMIT_BYTES:
+            self._fail_head()
             return
-        if self.status in NO_BODY:
-            self._framed = True
         self._headers_done = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def on_message_complete(self) -> None:
         """The body ended properly."""
@@ -367,8 +360,12 @@ class Connection(asyncio.Protocol):
             self._fields = []
             return
         self._complete = True
-        self._keep_alive = self._framed and self._parser.should_keep_alive()
-        if self._lent:
+        self._keep_alive = self._parser.should_keep_alive()  # never where the body ends with the connection
+        if self._waiter is not None:
             self._wake()
-        elif self._drain_timer is not None:
+        if self._drain_timer is not None:
             self._finish()
+
+
+def _size(fields: Headers) -> int:
+    return sum(len(name) + len(value) for name, value in fields)
