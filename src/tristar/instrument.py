@@ -131,7 +131,7 @@ class Instrument:
     async def _serve(
         self, seat: Seat, settings: Settings, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        incoming = Incoming.of(scope["headers"])
+        incoming = Incoming.of(list(scope["headers"]))
         visit = AsgiVisit(scope, receive, send)
         exchange = begin_exchange(visit, incoming, UNMATCHED, self._clock, self._ids)
         reply = visit.reply(exchange)

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import httptools
 import structlog
 
+from tristar.corridor import Headers
 from tristar.edge.envelope import body_of, headers_of
 from tristar.edge.turn import Turn
 from tristar.errors import BadRequest, GatewayError, HeadTooLarge, RequestTooSlow
@@ -93,6 +94,8 @@ class Connection(asyncio.Protocol):
         """Requests that arrived before the answer to an earlier one was complete."""
         self._phase = Phase.IDLE
         self._since = self._began = house.now
+        self._input_bytes = self._head_bytes = 0
+        """What came last; and since the present message began, and perhaps some of the one before."""
         self._framing_bytes = 0
         self._fed = False
         """Whether the last input held something of a body, or the end of a head."""
@@ -119,6 +122,9 @@ class Connection(asyncio.Protocol):
             self._since = self._house.now
             if self._phase is Phase.IDLE:
                 self._phase = Phase.HEAD
+        self._input_bytes = len(data)
+        if self._reading is not None:
+            self._head_bytes += self._input_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -129,7 +135,7 @@ class Connection(asyncio.Protocol):
             self._refuse(BadRequest(f"The request is not valid HTTP/1.1: {error}."))
         else:
             if self._reading is not None:
-                self._bound(len(data))
+                self._bound(self._input_bytes)
 
     def eof_received(self) -> None:
         """See `asyncio.Protocol`: who has closed their side has left, as with other proxies."""
@@ -164,6 +170,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._reading = Turn(self)
+        self._head_bytes = self._input_bytes
         if self._answering is None:
             self._phase = Phase.HEAD
 
@@ -188,7 +195,7 @@ class Connection(asyncio.Protocol):
         turn = self._turn()
         version = parser.get_http_version()
         is_http_1_0 = version == "1.0"
-        expects = _check_head(turn, version)
+        expects = _check_head(turn, version, self._head_bytes)
         turn.open(
             parser.get_method().decode("ascii"),
             _path(turn.target),
@@ -403,26 +410,47 @@ def _address(name: object) -> tuple[str, int] | None:
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 
-def _check_head(turn: Turn, version: str) -> bool:
+def _check_head(turn: Turn, version: str, most_bytes: int) -> bool:
     """Refuse a head that others could read otherwise; whether it expects `100 Continue`."""
     if version not in {"1.1", "1.0"}:
         raise BadRequest("The request must be HTTP/1.1 or HTTP/1.0.")
-    hosts, size, expects = 0, len(turn.target), False
-    for name, value in turn.headers:
-        size += len(name) + len(value)
-        if name == b"host":
-            hosts += 1
-        elif name == b"transfer-encoding" and (version == "1.0" or value.lower() != b"chunked"):
-            raise BadRequest("The only Transfer-Encoding that is served is `chunked`, in HTTP/1.1.")
-        elif name == b"expect":
-            expects = version == "1.1" and value.lower() == b"100-continue"
-    if size > HEAD_LIMIT_BYTES or len(turn.headers) > HEAD_LIMIT_FIELDS:
+    headers = turn.headers
+    fields = dict(headers)
+    if (most_bytes > HEAD_LIMIT_BYTES and _size(turn) > HEAD_LIMIT_BYTES) or len(headers) > HEAD_LIMIT_FIELDS:
         raise HeadTooLarge(
             f"The request's head exceeds {HEAD_LIMIT_BYTES} bytes or {HEAD_LIMIT_FIELDS} fields."
         )
-    if hosts > 1 or (not hosts and version == "1.1"):
-        raise BadRequest("The request must have one Host header.")
-    return expects
+    if len(fields) != len(headers):  # some name more than once
+        _check_twins(headers)
+    if b"transfer-encoding" in fields and (version == "1.0" or not _is_chunked(fields[b"transfer-encoding"])):
+        raise _not_chunked()
+    if b"host" not in fields and version == "1.1":
+        raise _not_one_host()
+    return b"expect" in fields and version == "1.1" and fields[b"expect"].lower() == b"100-continue"
+
+
+def _check_twins(headers: Headers) -> None:
+    """Of what decides where a request goes and where it ends there must not be two readings."""
+    if any(name == b"transfer-encoding" and not _is_chunked(value) for name, value in headers):
+        raise _not_chunked()
+    if sum(name == b"host" for name, _ in headers) > 1:
+        raise _not_one_host()
+
+
+def _is_chunked(coding: bytes) -> bool:
+    return coding.lower() == b"chunked"
+
+
+def _not_chunked() -> BadRequest:
+    return BadRequest("The only Transfer-Encoding that is served is `chunked`, in HTTP/1.1.")
+
+
+def _not_one_host() -> BadRequest:
+    return BadRequest("The request must have one Host header.")
+
+
+def _size(turn: Turn) -> int:
+    return len(turn.target) + sum(len(name) + len(value) for name, value in turn.headers)
 
 
 def _path(target: bytes) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -55,44 +55,44 @@ class Incoming(msgspec.Struct):
         return f"Incoming(key={None if self.key is None else '…'})"
 
     @classmethod
-    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> "Incoming":
-        """Read the headers in one pass; names are lower case."""
+    def of(cls, headers: Sequence[tuple[bytes, bytes]]) -> "Incoming":
+        """Read the headers; names are lower case."""
         incoming = cls()
+        fields: dict[bytes, bytes] = dict(headers)
+        if len(fields) == len(headers):  # each once: most of them are nobody's, and passed over in C
+            for name in filter(_is_read, fields):
+                _READERS[name](incoming, name, fields[name])
+            return incoming
         for name, value in headers:
-            reader = _READERS.get(name)
-            if reader is not None:
-                reader(incoming, value)
-            elif name in PASSED_ON:
-                incoming.passed_on = [*(incoming.passed_on or ()), (name, value)]
-            elif name in FORWARDED:
-                incoming.forwarded = [*(incoming.forwarded or ()), (name, value)]
+            if name in _READERS:
+                _READERS[name](incoming, name, value)
         return incoming
 
 
-def _authorization(incoming: Incoming, value: bytes) -> None:
+def _authorization(incoming: Incoming, _: bytes, value: bytes) -> None:
     if value.startswith(b"Bearer "):  # as nearly everybody writes it
         incoming.key = value[7:].decode("latin-1").strip()
         return
-    scheme, _, key = value.decode("latin-1").partition(" ")
-    if scheme.lower() == "bearer":
-        incoming.key = key.strip()
+    said = value.decode("latin-1").partition(" ")
+    if said[0].lower() == "bearer":
+        incoming.key = said[2].strip()
 
 
-def _api_key(incoming: Incoming, value: bytes) -> None:
+def _api_key(incoming: Incoming, _: bytes, value: bytes) -> None:
     if incoming.key is None:
         incoming.key = value.decode("latin-1").strip()
 
 
-def _traceparent(incoming: Incoming, value: bytes) -> None:
+def _traceparent(incoming: Incoming, _: bytes, value: bytes) -> None:
     incoming.traceparent = value
 
 
-def _content_length(incoming: Incoming, value: bytes) -> None:
+def _content_length(incoming: Incoming, _: bytes, value: bytes) -> None:
     if value.isdigit():
         incoming.content_length = int(value[:20])
 
 
-def _timeout(incoming: Incoming, value: bytes) -> None:
+def _timeout(incoming: Incoming, _: bytes, value: bytes) -> None:
     try:
         seconds = float(value)
     except ValueError:
@@ -101,23 +101,33 @@ def _timeout(incoming: Incoming, value: bytes) -> None:
         incoming.timeout_s = seconds
 
 
-def _session(incoming: Incoming, value: bytes) -> None:
+def _session(incoming: Incoming, _: bytes, value: bytes) -> None:
     incoming.session_id = value.decode("latin-1")[:SESSION_LIMIT]
 
 
-def _end_user(incoming: Incoming, value: bytes) -> None:
+def _end_user(incoming: Incoming, _: bytes, value: bytes) -> None:
     incoming.end_user = value.decode("latin-1")[:END_USER_LIMIT] or None
 
 
-def _origin(incoming: Incoming, value: bytes) -> None:
+def _origin(incoming: Incoming, _: bytes, value: bytes) -> None:
     incoming.origin = value
 
 
-def _accept(incoming: Incoming, value: bytes) -> None:
+def _accept(incoming: Incoming, _: bytes, value: bytes) -> None:
     incoming.accept = value.decode("latin-1")
 
 
-_READERS: Mapping[bytes, Callable[[Incoming, bytes], None]] = {
+def _passed_on(incoming: Incoming, name: bytes, value: bytes) -> None:
+    incoming.passed_on = [*(incoming.passed_on or ()), (name, value)]
+
+
+def _forwarded(incoming: Incoming, name: bytes, value: bytes) -> None:
+    incoming.forwarded = [*(incoming.forwarded or ()), (name, value)]
+
+
+_READERS: Mapping[bytes, Callable[[Incoming, bytes, bytes], None]] = {
+    **dict.fromkeys(PASSED_ON, _passed_on),
+    **dict.fromkeys(FORWARDED, _forwarded),
     b"authorization": _authorization,
     b"x-api-key": _api_key,
     b"traceparent": _traceparent,
@@ -128,6 +138,7 @@ _READERS: Mapping[bytes, Callable[[Incoming, bytes], None]] = {
     b"accept": _accept,
     b"origin": _origin,
 }
+_is_read: Callable[[bytes], bool] = _READERS.__contains__
 
 
 class Arrived(Protocol):

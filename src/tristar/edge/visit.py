@@ -65,7 +65,7 @@ class AsgiVisit:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.client: str | None = scope["client"][0] if scope.get("client") else None
-        self.headers: Headers = scope["headers"]
+        self.headers: Headers = list(scope["headers"])
 
     def reply(self, exchange: Exchange) -> AsgiReply:
         """See `Visit.reply`."""
