@@ -195,11 +195,12 @@ class Corridor:
             asked.actor,
             asked.client_headers,
         )
-        subjects = self._quota.of_key(asked.actor)
-        key = UNLIMITED
+        subjects, key = self._quota.of_key(asked.actor), UNLIMITED
         if subjects:
-            route = await self._quota.affordable(route, asked.actor)
-            drawn = await self._quota.draw(subjects, call, exchange.attempts, errand.deadline, route)
+            if asked.actor.limits.has_budget:
+                route = await self._quota.affordable(route, asked.actor)
+            wanted = subjects, call, exchange.attempts, errand.deadline, route
+            drawn = self._quota.draw_now(*wanted) or await self._quota.draw(*wanted)
             if isinstance(drawn, Refusal):
                 raise refuse(exchange, drawn)
             key = drawn
@@ -209,8 +210,10 @@ class Corridor:
             else:
                 await self._whole(route, errand, key, reply)
         finally:  # whatever happened, no lease stays behind
-            errand.share.settle()
-            key.settle()
+            if not errand.share.reservation.settled:
+                errand.share.settle()
+            if not key.reservation.settled:
+                key.settle()
 
     async def _recall(self, call: Talk, wanted: MemoryAsk, asked: Asked) -> None:
         """Let what the memory knows go along; a memory that is away costs the note, not the answer."""
@@ -244,8 +247,10 @@ class Corridor:
 
     async def _whole(self, route: Sequence[Llm], errand: Errand, key: Share, reply: Reply) -> None:
         answer = await self._relay.whole(route, errand)
-        errand.share.settle()
-        key.settle()  # before the last byte: the client's next request finds its lease free
+        if errand.share is not UNLIMITED:
+            errand.share.settle()
+        if key is not UNLIMITED:
+            key.settle()  # before the last byte: the client's next request finds its lease free
         exchange = errand.exchange
         exchange.llm_id = answer.llm.llm_id
         exchange.finish_reason = answer.completion.finish_reason

@@ -22,6 +22,11 @@ class Limits:
     allow_unpriced: bool = False
     """Under a budget, whether an llm without a known price may be used at all."""
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether money is limited."""
+        return self.budget_day_microusd is not None or self.budget_month_microusd is not None
+
 
 NO_LIMITS = Limits()
 """Those of a key that may use what it likes."""

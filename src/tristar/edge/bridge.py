@@ -107,7 +107,8 @@ class Bridge:
         start, self._start = self._start, None
         body, more = message.get("body", b""), message.get("more_body", False)
         if start is not None:
-            headers = [_checked(name, value) for name, value in start.get("headers", ())]
+            told = [_checked(name, value) for name, value in start.get("headers", ())]
+            headers = [header for header in told if header[0] != b"content-length"]  # the half's own is right
             if not more:
                 await half.whole(start["status"], headers, body)
                 return

@@ -218,7 +218,7 @@ class Turn:
         return self._keep_alive and self.received and self.failure is None and self._line.stays
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """See `Reply.whole`; a Content-Length among the headers gives way to our own."""
+        """See `Reply.whole`; the Content-Length is ours."""
         self.begun = True
         framing = b"" if status in NO_CONTENT else b"content-length: %d\r\n" % len(body)
         head = self._head(status, headers, framing)
@@ -276,9 +276,7 @@ class Turn:
     def _head(self, status: int, headers: Headers, framing: bytes) -> bytes:
         """Status line and headers, with the blank line."""
         lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self._line.date]
-        for name, value in headers:
-            if name != b"content-length":
-                lines += (name, b": ", value, b"\r\n")
+        lines += [b"%b: %b\r\n" % header for header in headers]
         if self._exchange is not None:
             lines.append(common_lines(self._exchange))
         lines.append(framing)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import msgspec
+
 from tristar.errors import BudgetExceeded, GatewayError, LimitExceeded, Unpriced
 from tristar.limits.allowance import Amount, Limit, Subject
 from tristar.limits.calendar import DAY_S
@@ -15,34 +17,22 @@ NOT_MADE = Amount(0, 0, made=False)
 """The settlement of a request that was never sent: it consumes nothing at all."""
 
 
-class Reservation:
+class Reservation(msgspec.Struct, eq=False):
     """Leave for one call, until it is settled or its lease expires. Belongs to the limiter that gave it.
 
     `shared` says that it stands in the store that all replicas share; `kept` is the limiter's own.
     """
 
-    __slots__ = ("id", "kept", "need", "settled", "shared", "standings", "subjects")
-
-    def __init__(
-        self,
-        id: str,  # noqa: A002 - what it is
-        subjects: Sequence[Subject],
-        need: Amount,
-        standings: Standings,
-        *,
-        shared: bool = False,
-        kept: Sequence[Any] = (),
-    ) -> None:
-        self.kept = kept
-        self.id = id
-        self.subjects = subjects
-        self.need = need
-        self.standings = standings
-        self.shared = shared
-        self.settled = False
+    id: str
+    subjects: Sequence[Subject]
+    need: Amount
+    standings: Standings
+    shared: bool = False
+    kept: Sequence[Any] = ()
+    settled: bool = False
 
 
-FREE = Reservation("", (), NOTHING, Standings())
+FREE = Reservation("", (), NOTHING, Standings(), settled=True)
 """What a request gets that nothing limits; settling it does nothing."""
 
 

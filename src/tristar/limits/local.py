@@ -31,7 +31,7 @@ class _Account(Usage):
         self.next_expiry_ms = math.inf
 
     def reach(self, now_ms: int, periods: Periods) -> None:
-        """Bring it up to date; every use begins with this."""
+        """Bring it up to date; every use begins with this, or finds that it is."""
         if self.day != periods.day:
             self._renew(periods)
         if now_ms >= self.next_expiry_ms:
@@ -156,7 +156,8 @@ class LocalLimiter:
         made = actual is None or actual.made
         now_ms, periods = self._now_ms(), self._periods
         for account in reservation.kept:  # one that holds a lease is not swept away
-            account.reach(now_ms, periods)
+            if now_ms > account.at_ms or now_ms >= account.next_expiry_ms or account.day != periods.day:
+                account.reach(now_ms, periods)
             account.release(reservation.id, tokens, microusd, made=made)
 
     async def usages(self, subjects: Sequence[Subject]) -> Sequence[Usage]:
@@ -199,15 +200,16 @@ class LocalLimiter:
 
     def _reached(self, subjects: Sequence[Subject], now_ms: int) -> list[_Account]:
         """The accounts of these subjects, up to date."""
-        if len(self._accounts) >= self._sweep_at:
+        known, periods = self._accounts, self._periods
+        if len(known) >= self._sweep_at:
             self._sweep(now_ms)
         accounts = []
         for subject in subjects:
-            account = self._accounts.get(subject.name)
-            if account is None:
-                account = self._accounts[subject.name] = _Account(now_ms)
+            name = subject.name
+            account = known.get(name) or known.setdefault(name, _Account(now_ms))
             account.allowance = subject.allowance
-            account.reach(now_ms, self._periods)
+            if now_ms > account.at_ms or now_ms >= account.next_expiry_ms or account.day != periods.day:
+                account.reach(now_ms, periods)
             accounts.append(account)
         return accounts
 

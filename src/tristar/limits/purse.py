@@ -124,10 +124,13 @@ class Purse:
             await asyncio.shield(self.save())
 
     def _meet(self, subjects: Sequence[Subject]) -> None:
+        met = self._met
         for subject in subjects:
-            if subject.name not in self._met and len(self._met) >= MET:
-                del self._met[next(iter(self._met))]
-            self._met[subject.name] = subject
+            name = subject.name
+            if met.get(name) is not subject:
+                if name not in met and len(met) >= MET:
+                    del met[next(iter(met))]
+                met[name] = subject
 
     def _note(self, reservation: Reservation, microusd: int) -> None:
         day = self._today()

@@ -81,11 +81,11 @@ class Usage:
 
 
 class Standing(msgspec.Struct, frozen=True, array_like=True):
-    """How far one per-minute limit is used: what is left of it now, and seconds until all of it is."""
+    """How far one per-minute limit is used: what is left of it now, and milliseconds until all of it is."""
 
     limit: int
     remaining: int
-    reset_s: float
+    reset_ms: int
 
 
 class Standings(msgspec.Struct, frozen=True, array_like=True):
@@ -155,20 +155,23 @@ def standings(subjects: Sequence[Subject], usages: Sequence[Usage]) -> Standings
         allowance = subject.allowance
         limit = allowance.requests_per_minute
         if limit is not None:
-            left = limit * MINUTE_MS - usage.requests
+            used = usage.requests
+            left = limit * MINUTE_MS - used
             if left < requests_left:
-                requests_left, requests = left, _standing(left, limit)
+                requests_left = left
+                requests = Standing(limit, left // MINUTE_MS if left > 0 else 0, _reset_ms(used, limit))
         limit = allowance.tokens_per_minute
         if limit is not None:
-            left = limit * MINUTE_MS - usage.tokens - usage.held_tokens * MINUTE_MS
+            used = usage.tokens + usage.held_tokens * MINUTE_MS
+            left = limit * MINUTE_MS - used
             if left < tokens_left:
-                tokens_left, tokens = left, _standing(left, limit)
+                tokens_left = left
+                tokens = Standing(limit, left // MINUTE_MS if left > 0 else 0, _reset_ms(used, limit))
     return Standings(requests, tokens)
 
 
-def _standing(left: int, limit: int) -> Standing:
-    used_ms = (limit * MINUTE_MS - left) / limit if limit else 0
-    return Standing(limit, left // MINUTE_MS if left > 0 else 0, used_ms / 1000)
+def _reset_ms(used: int, limit: int) -> int:
+    return -(-used // limit) if limit else 0
 
 
 def _waits(allowance: Allowance, usage: Usage, need: Amount, time_s: float) -> Iterator[tuple[Limit, float]]:

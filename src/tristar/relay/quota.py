@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from tristar.auth.actor import NO_LIMITS, Actor, Limits
 from tristar.clock import Clock
 from tristar.errors import GatewayError
@@ -23,38 +25,29 @@ OUTPUT_GUESS_TOKENS = 512
 KNOWN_KEYS = 10_000
 
 
-class Share:
+class Share(msgspec.Struct, frozen=True, eq=False):
     """Leave for a key or an llm to carry one request, paid with the attempts made since."""
 
-    __slots__ = ("_attempts", "_first", "_limiter", "_llm_id", "_reservation")
-
-    def __init__(
-        self,
-        limiter: Limiter | None,
-        reservation: Reservation,
-        attempts: list[Attempt],
-        llm_id: str | None = None,
-    ) -> None:
-        self._limiter = limiter
-        self._reservation = reservation
-        self._attempts = attempts
-        self._first = len(attempts)
-        self._llm_id = llm_id
+    limiter: Limiter | None
+    reservation: Reservation
+    attempts: list[Attempt]
+    first: int = 0
+    llm_id: str | None = None
+    priced: bool = False
 
     @property
     def standings(self) -> Standings:
         """How far the limits are used with this request."""
-        return self._reservation.standings
+        return self.reservation.standings
 
     def settle(self) -> None:
         """Charge the tokens of the attempts since; nothing at all if there are none. Again: no effect."""
-        if self._limiter is None or self._reservation.settled:
+        if self.limiter is None or self.reservation.settled:
             return
-        attempts = self._attempts[self._first :]
-        if self._llm_id is not None:  # another llm may be asked at the same time
-            attempts = [attempt for attempt in attempts if attempt.llm_id == self._llm_id]
-        priced = any_budget(self._reservation.subjects)
-        self._limiter.settle(self._reservation, spent(attempts, priced=priced))
+        attempts = self.attempts[self.first :]
+        if self.llm_id is not None:  # another llm may be asked at the same time
+            attempts = [attempt for attempt in attempts if attempt.llm_id == self.llm_id]
+        self.limiter.settle(self.reservation, spent(attempts, priced=self.priced))
 
 
 UNLIMITED = Share(None, FREE, [])
@@ -122,11 +115,10 @@ class Quota:
         All of them where the key has no budget, or allows others; and where none has a price: then
         `draw` refuses.
         """
-        limits = actor.limits
-        if limits.budget_day_microusd is None and limits.budget_month_microusd is None:
+        if not actor.limits.has_budget:
             return route
         await self._prices.learn_all(route)
-        if limits.allow_unpriced:
+        if actor.limits.allow_unpriced:
             return route
         return [llm for llm in route if self._prices.now(llm) is not None] or route
 
@@ -148,15 +140,41 @@ class Quota:
         Raises:
             Unavailable: the limits cannot be known.
         """
+        priced = any_budget(subjects)
+        need = self._need(subjects, call, route, priced=priced)
+        drawn = await self._limiter.reserve(subjects, need, self._lease_s(deadline))
+        if isinstance(drawn, Refusal):
+            return drawn
+        return Share(self._limiter, drawn, attempts, len(attempts), llm_id, priced)
+
+    def draw_now(
+        self,
+        subjects: Sequence[Subject],
+        call: Call,
+        attempts: list[Attempt],
+        deadline: float,
+        route: Sequence[Llm] = (),
+        *,
+        llm_id: str | None = None,
+    ) -> Share | Refusal | None:
+        """`draw`, where no waiting is needed to know; None: ask `draw`."""
+        priced = any_budget(subjects)
+        need = self._need(subjects, call, route, priced=True) if priced else estimate(call, subjects)
+        drawn = self._limiter.reserve_now(subjects, need, self._lease_s(deadline))
+        if drawn is None or isinstance(drawn, Refusal):
+            return drawn
+        return Share(self._limiter, drawn, attempts, len(attempts), llm_id, priced)
+
+    def _need(self, subjects: Sequence[Subject], call: Call, route: Sequence[Llm], *, priced: bool) -> Amount:
         need = estimate(call, subjects)
-        if any_budget(subjects):
-            prices = [price for llm in route if (price := self._prices.now(llm)) is not None]
-            need = Amount(need.tokens, cost_microusd(call, prices))
-        lease_s = max(0.0, deadline - self._clock.monotonic()) + LEASE_MARGIN_S
-        drawn = self._limiter.reserve_now(subjects, need, lease_s)
-        if drawn is None:
-            drawn = await self._limiter.reserve(subjects, need, lease_s)
-        return drawn if isinstance(drawn, Refusal) else Share(self._limiter, drawn, attempts, llm_id)
+        if not priced:
+            return need
+        prices = [price for llm in route if (price := self._prices.now(llm)) is not None]
+        return Amount(need.tokens, cost_microusd(call, prices))
+
+    def _lease_s(self, deadline: float) -> float:
+        left_s = deadline - self._clock.monotonic()
+        return left_s + LEASE_MARGIN_S if left_s > 0 else LEASE_MARGIN_S
 
 
 def refuse(exchange: Exchange, refused: Refusal) -> GatewayError:
