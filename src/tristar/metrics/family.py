@@ -6,7 +6,7 @@ at all, and writes the frozen values out after the lock is released.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 from prometheus_client.core import Metric
@@ -18,6 +18,9 @@ Lines = list[str]
 
 Example = tuple[str, float]
 """A trace id, and when it was observed in seconds since the epoch: what an exemplar leads to."""
+
+FOLDED: Final = 64
+"""After so many of its kind, what was noted for a histogram is folded into its buckets."""
 
 _INF: Final = float("inf")
 
@@ -88,9 +91,10 @@ class Buckets:
     """One series of a histogram. Hidden until it holds an observation.
 
     `examples` holds by bucket the value and the `Example` of the last observation that had one.
+    `note` is `observe` for the request path: the values wait, and whoever notes calls `fold` now and then.
     """
 
-    __slots__ = ("_bounds", "counts", "examples", "head", "labels", "total")
+    __slots__ = ("_bounds", "_noted", "counts", "examples", "head", "labels", "note", "total")
 
     def __init__(self, bounds: Sequence[float], names: Labels, labels: Labels) -> None:
         self._bounds = bounds
@@ -99,6 +103,16 @@ class Buckets:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
         self.examples: dict[int, tuple[float, Example]] | None = None
+        self._noted: list[float] = []
+        self.note: Callable[[float], None] = self._noted.append
+
+    def fold(self) -> None:
+        """Enter what was noted."""
+        noted, counts, bounds = self._noted, self.counts, self._bounds
+        for value in noted:
+            counts[bisect_left(bounds, value)] += 1
+        self.total = sum(noted, self.total)
+        noted.clear()
 
     def observe(self, value: float, example: Example | None = None) -> None:
         """Add one observation, in the family's base unit."""
@@ -131,6 +145,8 @@ class Histogram:
 
     def freeze(self) -> Frozen:
         """See `Family.freeze`."""
+        for each in self._series.values():
+            each.fold()
         seen = [each for each in self._series.values() if any(each.counts)]
         rows = [
             (each.head, each.labels, each.counts.copy(), each.total, dict(each.examples or ()))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tristar.exchange import Account, Attempt
-from tristar.metrics.family import Buckets, Cell, Counter, Example, Family, Gauge, Histogram
+from tristar.metrics.family import FOLDED, Buckets, Cell, Counter, Example, Family, Gauge, Histogram
 from tristar.metrics.labels import METHODS, OTHER_METHOD, Vocabulary
 
 HTTP_BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -90,9 +90,17 @@ class Requests:
         key = (account.endpoint, account.method, account.status)
         requests, latency, overhead = self._bound.get(key) or self._bind(key)
         requests.value += 1
-        latency.observe(account.duration_s, example)
-        if account.attempts:
-            overhead.observe(max(0.0, account.duration_s - _upstream_s(account.attempts)))
+        duration_s, attempts = account.duration_s, account.attempts
+        if example is None:
+            latency.note(duration_s)
+        else:
+            latency.observe(duration_s, example)
+        if attempts:
+            own_s = duration_s - (attempts[0].duration_s if len(attempts) == 1 else _upstream_s(attempts))
+            overhead.note(own_s if own_s > 0 else 0.0)
+        if not requests.value % FOLDED:
+            latency.fold()
+            overhead.fold()
         if account.rejected_by is not None:
             self._reject(account.rejected_scope or "unknown", account.rejected_by)
         if account.auth_failure is not None:
@@ -127,8 +135,6 @@ class Requests:
 
 def _upstream_s(attempts: Sequence[Attempt]) -> float:
     """How long an upstream was waited for; hedged attempts overlap, and such time counts once."""
-    if len(attempts) == 1:
-        return attempts[0].duration_s
     total_s = ended_s = 0.0
     for attempt in attempts:
         end_s = attempt.started_s + attempt.duration_s
