@@ -75,7 +75,7 @@ async def test_a_question_is_answered_and_its_lease_is_held_until_it_is_settled(
     desk.leases.settle(1, Amount(5))
 
     assert refusals == [None, None, "concurrency"]
-    assert desk.rulings[1].standings.requests == Standing(10, 8, 12.0)
+    assert desk.rulings[1].standings.requests == Standing(10, 8, 12_000)
     assert desk.room() == 1
     assert len(desk.leases) == 1
 
@@ -90,7 +90,7 @@ async def test_a_dead_workers_leases_are_free() -> None:
     assert len(desk.leases) == 0
     assert desk.room() == 2
     desk.leases.reserve(asked(3))
-    assert desk.rulings[-1].standings.requests == Standing(10, 7, 18.0)
+    assert desk.rulings[-1].standings.requests == Standing(10, 7, 18_000)
 
 
 async def test_what_nobody_waits_for_is_given_back_whenever_it_comes() -> None:
@@ -185,7 +185,7 @@ async def test_a_worker_asks_the_hub_and_settles_there_once() -> None:
     """Question, answer, settlement: one frame each."""
     worker = Worker()
     asking = await worker.asking()
-    standings = Standings(requests=Standing(10, 9, 6.0))
+    standings = Standings(requests=Standing(10, 9, 6_000))
     worker.hear(Ruling(1, None, standings))
     reservation = await asking
     assert isinstance(reservation, Reservation)

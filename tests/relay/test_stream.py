@@ -14,7 +14,7 @@ from tristar.errors import UpstreamFailed
 from tristar.exchange import Attempt
 from tristar.providers.dialects import OPENAI
 from tristar.providers.openai.streaming import ChunkWriter
-from tristar.relay.departure import Departure
+from tristar.relay.departure import Departure, apart
 from tristar.relay.stream import LiveStream
 from tristar.relay.transport import Response, Take
 from tristar.routing.catalog import Llm, Provider
@@ -125,7 +125,7 @@ async def opened(
         llm=LLM,
         attempt=attempt,
         permit=1,
-        departure=Departure(asyncio.get_running_loop()),
+        departure=apart(asyncio.get_running_loop()),
         clock=clock,
         dialect=OPENAI,
         writer=writer("chatcmpl-1", 0, wants_usage=True),

@@ -11,7 +11,7 @@ import uvloop
 
 from tristar.errors import UpstreamBroken, UpstreamUnreachable
 from tristar.relay.connections import Origin, Pool
-from tristar.relay.departure import ClientGone, Departure
+from tristar.relay.departure import ClientGone, Departure, apart
 from tristar.relay.transport import HEADER_LIMIT_BYTES, Connection
 
 NOBODY = "nowhere.invalid"
@@ -42,7 +42,7 @@ async def _arrived(*pieces: bytes) -> Connection:
     connection.lend()
     for piece in pieces:
         connection.data_received(piece)
-    await connection.arrival(Departure(loop), loop.time() + 10)
+    await connection.arrival(apart(loop), loop.time() + 10)
     return connection
 
 
@@ -53,7 +53,7 @@ def test_a_long_body_right_behind_the_head_is_no_long_head() -> None:
 
     async def read() -> bytes:
         connection = await _arrived(head + body)
-        return await connection.read(Departure(asyncio.get_running_loop()), 1e9)
+        return await connection.read(apart(asyncio.get_running_loop()), 1e9)
 
     assert asyncio.run(read()) == body
 
@@ -102,7 +102,7 @@ def test_a_name_that_fails_to_resolve_after_the_client_left_is_no_error_of_the_l
 
     async def leave() -> None:
         loop = asyncio.get_running_loop()
-        departure = Departure(loop)
+        departure = apart(loop)
         asking = loop.create_task(_asked(f"http://{NOBODY}/v1", departure))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -122,7 +122,7 @@ def test_a_name_without_an_address_is_an_upstream_that_cannot_be_reached(run: Ca
 
     async def ask() -> None:
         with pytest.raises(UpstreamUnreachable, match=r"known|address"):
-            await _asked(f"http://{NOBODY}/v1", Departure(asyncio.get_running_loop()))
+            await _asked(f"http://{NOBODY}/v1", apart(asyncio.get_running_loop()))
 
     assert run(_unheard(ask)) == []
 
@@ -150,7 +150,7 @@ def test_the_first_address_that_accepts_is_taken(places: tuple[str, ...]) -> Non
     async def ask() -> None:
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            await _asked(f"http://upstream.example:{port}/v1", Departure(asyncio.get_running_loop()))
+            await _asked(f"http://upstream.example:{port}/v1", apart(asyncio.get_running_loop()))
 
     with asyncio.Runner(loop_factory=_Names) as runner:
         loop = runner.get_loop()
@@ -183,7 +183,7 @@ def test_a_connection_that_comes_after_the_client_left_is_closed() -> None:
 
     async def leave() -> None:
         loop = asyncio.get_running_loop()
-        departure = Departure(loop)
+        departure = apart(loop)
         asking = loop.create_task(_asked("http://127.0.0.1:9/v1", departure))
         for _ in range(3):
             await asyncio.sleep(0)
@@ -223,7 +223,7 @@ def test_who_takes_pieces_has_each_as_it_arrives_until_one_is_enough() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
         connection, taker = await _arrived(HEAD), _Taker(b"two")
-        departure = Departure(loop)
+        departure = apart(loop)
         flowing = loop.create_task(connection.flow(taker.take, departure, FAR_S))
         await asyncio.sleep(0)
         for piece, seen in ((ONE, [b"one"]), (TWO, [b"one", b"two"]), (THREE, [b"one", b"two"])):
@@ -243,7 +243,7 @@ def test_what_came_before_a_body_breaks_is_taken_before_the_failure_is_told() ->
 
     async def story() -> list[bytes]:
         loop = asyncio.get_running_loop()
-        connection, taker, departure = await _arrived(HEAD), _Taker(), Departure(loop)
+        connection, taker, departure = await _arrived(HEAD), _Taker(), apart(loop)
         flowing = loop.create_task(connection.flow(taker.take, departure, FAR_S))
         await asyncio.sleep(0)
         connection.data_received(ONE)
@@ -261,7 +261,7 @@ def test_a_client_that_leaves_ends_the_flow() -> None:
 
     async def story() -> list[bytes]:
         loop = asyncio.get_running_loop()
-        connection, taker, departure = await _arrived(HEAD), _Taker(), Departure(loop)
+        connection, taker, departure = await _arrived(HEAD), _Taker(), apart(loop)
         flowing = loop.create_task(connection.flow(taker.take, departure, FAR_S))
         await asyncio.sleep(0)
         connection.data_received(ONE)

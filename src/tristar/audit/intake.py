@@ -3,7 +3,9 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from tristar.audit.draft import Draft
 from tristar.clock import Clock
@@ -53,7 +55,7 @@ class OwnPort:
                 token()
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, eq=False, gc=False):
     """One record in the queue."""
 
     draft: Draft
@@ -86,7 +88,7 @@ class Intake:
         Raises:
             AuditUnavailable: the queue is full, or `refusal` says why nothing is accepted.
         """
-        draft = entry[0]
+        draft = entry.draft
         with self._lock:
             if not forced:
                 if self.refusal:

@@ -304,7 +304,8 @@ class AuditWriter:
         self._began_s = self._clock.monotonic()
         self._last_count = len(entries)
         first = self._ledger.frontier.size
-        lines = [b"%b%d%b" % (entry[0].head, seq, entry[0].tail) for seq, entry in enumerate(entries, first)]
+        drafts = [entry.draft for entry in entries]
+        lines = [b"%b%d%b" % (draft.head, seq, draft.tail) for seq, draft in enumerate(drafts, first)]
         if self._written(lines):
             self._durable = first + len(entries)
             self._tell(entries, first, None)
@@ -371,12 +372,14 @@ class AuditWriter:
 
     def _tell(self, entries: list[Entry], first: int, error: AuditUnavailable | None) -> None:
         port = entries[0].port
-        if all(entry[2] is port for entry in entries):
-            self._tell_port(port, [entry[1] for entry in entries], range(first, first + len(entries)), error)
+        if all(entry.port is port for entry in entries):
+            self._tell_port(
+                port, [entry.token for entry in entries], range(first, first + len(entries)), error
+            )
             return
         shares: dict[Port, list[tuple[object, int]]] = {}
-        for seq, (_, token, port) in enumerate(entries, first):
-            shares.setdefault(port, []).append((token, seq))
+        for seq, entry in enumerate(entries, first):
+            shares.setdefault(entry.port, []).append((entry.token, seq))
         for port, share in shares.items():
             self._tell_port(port, [token for token, _ in share], [seq for _, seq in share], error)
 

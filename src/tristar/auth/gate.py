@@ -88,7 +88,8 @@ class Gate:
         self._hashes: dict[str, tuple[bytes, ...]] = {}
         """Of each key id the hashes in `_known`: two while a rotated key overlaps."""
         self._revision: int | None = None
-        self._open = False
+        self.is_open = False
+        """Whether anybody may do anything: on loopback, while no key has ever been made."""
         self._problem: str | None = None
         self._fresh_at = float("-inf")
         self._looked_at = float("-inf")
@@ -96,11 +97,6 @@ class Gate:
         self._used_at: dict[str, float] = {}
         self._looking = asyncio.Lock()
         self._catching_up: asyncio.Task[None] | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anybody may do anything: on loopback, while no key has ever been made."""
-        return self._open
 
     @property
     def problem(self) -> str | None:
@@ -116,8 +112,9 @@ class Gate:
             KeyRefused: there is no key, or it is unknown, revoked or expired.
             Unavailable: the store is out of reach, so that nobody can tell.
         """
-        if self._open:
-            return self._unless_stale(ANONYMOUS)
+        if self.is_open:
+            self._check_fresh()
+            return ANONYMOUS
         if not presented:
             if self._may_open and self._revision is None:
                 raise self._unavailable()
@@ -130,8 +127,13 @@ class Gate:
             raise KeyRefused("revoked")
         if known.expires_at is not None and self._clock.time() >= known.expires_at:
             raise KeyRefused("expired")
-        self._used_at[known.actor.key_id] = self._clock.time()
-        return self._unless_stale(known.actor)
+        actor = known.actor
+        self._used_at[actor.key_id] = self._clock.time()
+        if self._clock.monotonic() - self._fresh_at > self._key_grace_s or (
+            self._refuse and self._problem is not None
+        ):
+            raise self._unavailable()
+        return actor
 
     async def admit(self, presented: str | None) -> Actor:
         """As `authenticate`, but looks at the store before it calls a key unknown.
@@ -186,11 +188,12 @@ class Gate:
         """
         await self._mark_used(0)
 
-    def _unless_stale(self, actor: Actor) -> Actor:
-        is_away = self._refuse and self._problem is not None
-        if is_away or self._clock.monotonic() - self._fresh_at > self._key_grace_s:
+    def _check_fresh(self) -> None:
+        """Refuse to tell who is who by what was known too long ago."""
+        if self._clock.monotonic() - self._fresh_at > self._key_grace_s or (
+            self._refuse and self._problem is not None
+        ):
             raise self._unavailable()
-        return actor
 
     def _outsider(self, hashed: bytes) -> Actor:
         if self._admin_hash is not None and compare_digest(self._admin_hash, hashed):
@@ -222,7 +225,7 @@ class Gate:
         for key in changed:
             self._take_over(key)
         self._revision = revision
-        self._open = self._may_open and revision == 0
+        self.is_open = self._may_open and revision == 0
         self._fresh_at = self._clock.monotonic()
 
     def _take_over(self, key: StoredKey) -> None:

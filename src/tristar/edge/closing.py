@@ -9,7 +9,7 @@ from tristar.edge.reply import AsgiReply, common_headers
 from tristar.edge.request import UNMATCHED, Message, Scope, Send
 from tristar.errors import GatewayError, NoRecord, UpstreamFailed
 from tristar.exchange import Exchange, Outcome
-from tristar.relay.departure import Departure
+from tristar.relay.departure import apart
 
 Close = Callable[[Exchange, int, Outcome], Awaitable[None]]
 """Closes the exchange with the status sent; raises `NoRecord` if its answer must not leave."""
@@ -91,7 +91,7 @@ class ClosingSend:
         """The answer may not leave: 503 in its place, or a visibly broken connection."""
         if self.begun:
             raise ConnectionAbortedError(error.message)
-        reply = AsgiReply(self._send, self._exchange, Departure(asyncio.get_running_loop()))
+        reply = AsgiReply(self._send, self._exchange, apart(asyncio.get_running_loop()))
         await reply.whole(error.status, headers_of(error), body_of(error))
 
     async def _begin(self) -> None:

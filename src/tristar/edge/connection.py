@@ -19,7 +19,7 @@ from tristar.corridor import Headers
 from tristar.edge.envelope import body_of, headers_of
 from tristar.edge.turn import Turn
 from tristar.errors import BadRequest, GatewayError, HeadTooLarge, RequestTooSlow
-from tristar.relay.departure import Wheel
+from tristar.relay.departure import Departure, Wheel
 
 HEAD_LIMIT_BYTES = 64 * 1024
 HEAD_LIMIT_FIELDS = 100
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._reading = Turn(self)
+        self._reading = Turn(self, Departure(self.loop, self.wheel))
         self._head_bytes = self._input_bytes
         if self._answering is None:
             self._phase = Phase.HEAD
@@ -189,10 +189,10 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is there: the request is served as soon as its turn comes."""
-        parser = self._parser
+        parser, turn = self._parser, self._reading
+        assert turn is not None  # noqa: S101 - the same
         if parser.should_upgrade():
             return
-        turn = self._turn()
         version = parser.get_http_version()
         is_http_1_0 = version == "1.0"
         expects = _check_head(turn, version, self._head_bytes)
@@ -223,8 +223,8 @@ class Connection(asyncio.Protocol):
         """The request has arrived to its end."""
         if self._parser.should_upgrade():
             return
-        turn = self._turn()
-        self._reading = None
+        turn, self._reading = self._reading, None
+        assert turn is not None  # noqa: S101 - the same
         turn.complete()
         if turn is self._answering:
             self._phase = Phase.ANSWER
@@ -327,7 +327,7 @@ class Connection(asyncio.Protocol):
         else:
             self._since = self._house.now
             self._phase = Phase.IDLE if self._reading is None else Phase.HEAD
-        if not self._waiting:
+        if self._is_paused and not self._waiting:
             self._resume()
 
     def _refuse(self, error: GatewayError) -> None:
@@ -341,7 +341,7 @@ class Connection(asyncio.Protocol):
 
     def _tell(self, error: GatewayError) -> None:
         """Answer what never became a request."""
-        turn = Turn(self)
+        turn = Turn(self, Departure(self.loop, self.wheel))
         turn.refuse(error.status, headers_of(error), body_of(error))
 
     def _fault_of(self, error: Exception) -> GatewayError:

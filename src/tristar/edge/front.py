@@ -47,7 +47,7 @@ from tristar.exchange import Exchange, Ids, Outcome
 from tristar.ledger import Ledger
 from tristar.providers.openai.errors import OPENAI_ERRORS
 from tristar.providers.surface import Surface
-from tristar.relay.departure import ClientGone, Departure
+from tristar.relay.departure import ClientGone, apart
 
 CLIENT_GONE_STATUS = 499
 BROKEN_STREAM_STATUS = 502
@@ -346,7 +346,7 @@ class Front:
         exchange = self._begin(visit, incoming, UNMATCHED)
         scope, receive, send = visit.asgi()
         scope["tristar.exchange"] = exchange
-        reply = AsgiReply(send, exchange, Departure(asyncio.get_running_loop()))
+        reply = AsgiReply(send, exchange, apart(asyncio.get_running_loop()))
         guards = self._guards.headers(visit.path, secure=scope.get("scheme") == "https")
         closing = ClosingSend(self.close_control, template, scope, exchange, send, guards=guards)
         try:

@@ -4,6 +4,8 @@ import asyncio
 from http import HTTPStatus
 from typing import Protocol
 
+import msgspec
+
 from tristar.corridor import Headers
 from tristar.edge.bridge import Bridge
 from tristar.edge.reply import common_lines
@@ -59,51 +61,29 @@ class Line(Protocol):
         ...
 
 
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """See `Visit` and `Reply`. Event-loop thread only; the connection feeds it, one task serves it."""
 
-    __slots__ = (
-        "_chunked",
-        "_exchange",
-        "_expects_continue",
-        "_keep_alive",
-        "_line",
-        "_pieces",
-        "_waiter",
-        "arrived_bytes",
-        "begun",
-        "departure",
-        "ended",
-        "failure",
-        "headers",
-        "is_http_1_0",
-        "method",
-        "path",
-        "received",
-        "target",
-    )
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._exchange: Exchange | None = None
-        self._pieces: list[bytes] = []
-        self._waiter: asyncio.Future[None] | None = None
-        self._expects_continue = False
-        self._keep_alive = True
-        self._chunked = False
-        self.departure = Departure(line.loop, line.wheel)
-        self.target = b""
-        self.method = ""
-        self.path = ""
-        self.headers: Headers = []
-        self.is_http_1_0 = False
-        self.arrived_bytes = 0
-        self.received = False
-        """Whether the request has arrived to its end."""
-        self.failure: GatewayError | None = None
-        """Why the rest of the body will not come."""
-        self.begun = False
-        self.ended = False
+    _line: Line
+    departure: Departure
+    target: bytes = b""
+    method: str = ""
+    path: str = ""
+    headers: Headers = []
+    is_http_1_0: bool = False
+    arrived_bytes: int = 0
+    received: bool = False
+    """Whether the request has arrived to its end."""
+    failure: GatewayError | None = None
+    """Why the rest of the body will not come."""
+    begun: bool = False
+    ended: bool = False
+    _keep_alive: bool = True
+    _expects_continue: bool = False
+    _chunked: bool = False
+    _exchange: Exchange | None = None
+    _pieces: list[bytes] = []
+    _waiter: "asyncio.Future[None] | None" = None
 
     @property
     def client(self) -> str | None:

@@ -7,7 +7,7 @@ from tristar.corridor import Headers, Reply
 from tristar.edge.reply import AsgiReply
 from tristar.edge.request import BodyReader, Receive, Scope, Send
 from tristar.exchange import Exchange
-from tristar.relay.departure import Departure
+from tristar.relay.departure import Departure, apart
 
 
 class Answer(Reply, Protocol):
@@ -61,7 +61,7 @@ class AsgiVisit:
         self._receive = receive
         self._send = send
         self._watch: asyncio.Task[None] | None = None
-        self._departure = Departure(asyncio.get_running_loop())
+        self._departure = apart(asyncio.get_running_loop())
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.client: str | None = scope["client"][0] if scope.get("client") else None

@@ -68,11 +68,8 @@ class HostLedger:
         self._loop = loop
         self._clock = clock
         self._strict = strict
+        self.check = way.check
         self._closed: deque[tuple[Exchange, Callable[[bool], None]]] = deque()
-
-    def check(self) -> None:
-        """See `Ledger.check`."""
-        self._way.check()
 
     def begin(self, exchange: Exchange) -> None:
         """See `Ledger.begin`."""

@@ -17,15 +17,12 @@ class HubWay:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self.check = hub.check
 
     @property
     def reason(self) -> str:
         """See `Way.reason`."""
         return self._hub.unwell
-
-    def check(self) -> None:
-        """See `Way.check`."""
-        self._hub.check()
 
     def notice(self, notice: Notice) -> None:
         """See `Way.notice`."""

@@ -1,6 +1,9 @@
 """The client's presence: one object per request that interrupts whatever waits when the client leaves."""
 
 import asyncio
+from math import inf
+
+import msgspec
 
 
 class ClientGone(Exception):
@@ -17,52 +20,53 @@ class Wheel:
     near gets a timer of its own, so that every deadline is kept to the millisecond. Event-loop thread only.
     """
 
-    __slots__ = ("_due", "_loop", "_turning")
+    __slots__ = ("_loop", "_turning", "due", "far")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._due: dict[asyncio.Future[None], float] = {}
         self._turning = False
+        self.due: dict[asyncio.Future[None], float] = {}
+        """Who waits, and until which loop time; whoever does not wait any more is taken out."""
+        self.far = inf
+        """A deadline from here on may be entered in `due` as it is: the next turn still finds it in time."""
 
     def watch(self, waiter: "asyncio.Future[None]", deadline: float) -> None:
         """Fail `waiter` with `TimeoutError` at the loop time `deadline`, unless it is done or forgotten."""
-        if deadline - self._loop.time() < 2 * TICK_S:
+        now = self._loop.time()
+        if deadline - now < 2 * TICK_S:
             self._loop.call_at(deadline, expire, waiter)
             return
-        self._due[waiter] = deadline
+        self.due[waiter] = deadline
         if not self._turning:
-            self._turning = True
-            self._loop.call_later(TICK_S, self._turn)
+            self._go_on(now)
 
-    def forget(self, waiter: "asyncio.Future[None]") -> None:
-        """It does not wait any more."""
-        self._due.pop(waiter, None)
+    def _go_on(self, now: float) -> None:
+        self._turning, self.far = True, now + 3 * TICK_S
+        self._loop.call_later(TICK_S, self._turn)
 
     def _turn(self) -> None:
-        near = self._loop.time() + 2 * TICK_S
-        for waiter, deadline in [each for each in self._due.items() if each[1] < near]:
-            del self._due[waiter]
+        now = self._loop.time()
+        near = now + 2 * TICK_S
+        for waiter, deadline in [each for each in self.due.items() if each[1] < near]:
+            del self.due[waiter]
             self._loop.call_at(deadline, expire, waiter)
-        self._turning = bool(self._due)
-        if self._turning:
-            self._loop.call_later(TICK_S, self._turn)
+        self._turning, self.far = False, inf
+        if self.due:
+            self._go_on(now)
 
 
-class Departure:
+class Departure(msgspec.Struct, eq=False):
     """Notes that the client has gone and wakes the one thing that the request is waiting for.
 
     Event-loop thread only. A request waits for one thing at a time, so there is one waiter. Requests share
-    a `wheel` where there is one.
+    a `wheel`.
     """
 
-    __slots__ = ("_children", "_loop", "_waiter", "_wheel", "gone")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, wheel: Wheel | None = None) -> None:
-        self._loop = loop
-        self._wheel = wheel or Wheel(loop)
-        self._waiter: asyncio.Future[None] | None = None
-        self._children: list[Departure] = []
-        self.gone = False
+    loop: asyncio.AbstractEventLoop
+    wheel: Wheel
+    gone: bool = False
+    _waiter: "asyncio.Future[None] | None" = None
+    _children: "tuple[Departure, ...]" = ()
 
     def announce(self) -> None:
         """The client has gone; call at most once meaningfully, again is harmless."""
@@ -75,9 +79,8 @@ class Departure:
 
     def child(self) -> "Departure":
         """The same client's departure for one of several things that a request waits for at once."""
-        child = Departure(self._loop, self._wheel)
-        child.gone = self.gone
-        self._children.append(child)
+        child = Departure(self.loop, self.wheel, self.gone)
+        self._children += (child,)
         return child
 
     async def wait(self, waiter: "asyncio.Future[None]", deadline: float) -> None:
@@ -89,12 +92,16 @@ class Departure:
         """
         if self.gone:
             raise ClientGone
-        self._wheel.watch(waiter, deadline)
+        wheel = self.wheel
+        if deadline >= wheel.far:
+            wheel.due[waiter] = deadline
+        else:
+            wheel.watch(waiter, deadline)
         self._waiter = waiter
         try:
             await waiter
         finally:
-            self._wheel.forget(waiter)
+            wheel.due.pop(waiter, None)
             self._waiter = None
 
     async def pause(self, seconds: float) -> None:
@@ -104,7 +111,7 @@ class Departure:
             ClientGone: the client left.
         """
         try:
-            await self.wait(self._loop.create_future(), self._loop.time() + seconds)
+            await self.wait(self.loop.create_future(), self.loop.time() + seconds)
         except TimeoutError:
             return
 
@@ -113,3 +120,8 @@ def expire(waiter: "asyncio.Future[None]") -> None:
     """Fail a waiter that is still waiting with `TimeoutError`."""
     if not waiter.done():
         waiter.set_exception(TimeoutError())
+
+
+def apart(loop: asyncio.AbstractEventLoop) -> Departure:
+    """The departure of a request that shares its wheel with no other."""
+    return Departure(loop, Wheel(loop))

@@ -140,7 +140,8 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Hand the request to the socket; a large one is buffered by the transport."""
-        cast("asyncio.Transport", self._transport).write(data)
+        assert self._transport is not None  # noqa: S101 - lent are those that are connected
+        self._transport.write(data)
 
     async def arrival(self, departure: Departure, deadline: float) -> None:
         """Wait for the answer's headers; errors as `Upstream.send`."""

@@ -37,17 +37,12 @@ class Router:
     """Turns the model a client names into the llms to try."""
 
     def __init__(self, catalog: Catalog, chooser: Chooser) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._chooser = chooser
-
-    @property
-    def catalog(self) -> Catalog:
-        """The catalogue it routes over."""
-        return self._catalog
 
     def adopt(self, catalog: Catalog) -> None:
         """Route over another catalogue from now on; requests on their way keep their route."""
-        self._catalog = catalog
+        self.catalog = catalog
 
     def route(self, model: str, fallbacks: Sequence[str] | None, wish: Wish = ANY) -> list[Llm]:
         """The llm named, then its fallbacks (the client's own list wins), each once; a pool is its members.
@@ -58,14 +53,14 @@ class Router:
             ModelNotFound: the model or one of the client's own fallbacks is not configured.
             Forbidden: the caller may not use what is named.
         """
-        pool = self._catalog.pools.get(model)
+        pool = self.catalog.pools.get(model)
         members = self._members(model, pool, wish)
         if not members:
             raise Forbidden(f"This key may not use the model {model!r}.", param="model")
         own = members[0].fallbacks if pool is None else pool.fallbacks
         route = self._ordered(pool, members, wish)
         for name in own if fallbacks is None else fallbacks[:ROUTE_LIMIT]:
-            other = self._catalog.pools.get(name)
+            other = self.catalog.pools.get(name)
             ordered = self._ordered(other, self._members(name, other, wish), wish)
             route += [llm for llm in ordered if llm not in route]
         if wish.one_model:
@@ -75,10 +70,10 @@ class Router:
 
     def _members(self, name: str, pool: Pool | None, wish: Wish) -> list[Llm]:
         if pool is None:
-            llm = self._catalog.find(name)
+            llm = self.catalog.find(name)
             return [llm] if wish.may_use(name) else []
         whole = wish.may_use(name)
-        return [self._catalog.find(member) for member in pool.pool if whole or wish.may_use(member)]
+        return [self.catalog.find(member) for member in pool.pool if whole or wish.may_use(member)]
 
     def _ordered(self, pool: Pool | None, members: list[Llm], wish: Wish) -> list[Llm]:
         if pool is None or len(members) < 2:

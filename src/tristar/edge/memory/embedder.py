@@ -23,7 +23,7 @@ from tristar.ledger import Ledger
 from tristar.memory.entry import Meaning, Packed
 from tristar.memory.vectors import Vectors
 from tristar.metrics.memories import EMBEDDINGS
-from tristar.relay.departure import ClientGone, Departure
+from tristar.relay.departure import ClientGone, apart
 from tristar.routing.board import Breakers
 from tristar.routing.catalog import Llm
 from tristar.routing.router import Router, Wish
@@ -55,7 +55,7 @@ class _Heard:
     """See `Reply`: an answer that stays in this process."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.departure = Departure(loop)
+        self.departure = apart(loop)
         self.body = b""
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
