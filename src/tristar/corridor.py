@@ -7,6 +7,7 @@ raised into the surface's own error. An exchange is closed here on success, afte
 and on departure; every other end is raised and closed at the edge.
 """
 
+import functools
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
@@ -150,7 +151,7 @@ class Corridor:
         await self._ledger.close(exchange, 200, "success")
         await reply.whole(200, [*JSON, (b"x-tristar-estimated", b"input_tokens")], body)
 
-    async def _talk(self, call: Talk, asked: Asked, reply: Reply) -> None:
+    def _talk(self, call: Talk, asked: Asked, reply: Reply) -> Awaitable[None]:
         route = self._begin(call, asked)
         exchange = asked.exchange
         exchange.prompt_policy = _policy(asked.actor, route)
@@ -158,7 +159,13 @@ class Corridor:
             exchange.answer_calls = []
         self._ledger.check()
         if call.memory is not None:
-            await self._recall(call, call.memory, asked)
+            return self._talk_remembering(call, call.memory, route, asked, reply)
+        return self._serve(call, route, asked, reply)
+
+    async def _talk_remembering(
+        self, call: Talk, memory: MemoryAsk, route: Sequence[Llm], asked: Asked, reply: Reply
+    ) -> None:
+        await self._recall(call, memory, asked)
         await self._serve(call, route, asked, reply)
 
     async def embed(self, asked: Asked, reply: Reply) -> None:
@@ -379,10 +386,14 @@ def _able(route: Sequence[Llm], call: Call) -> Sequence[Llm]:
 
 def _policy(actor: Actor, route: Sequence[Llm]) -> PromptPolicy:
     """What the record keeps of the words: what the strictest of the key and the llms that may answer says."""
-    policies = {actor.prompt_policy}
-    for llm in route:
-        policies.add(llm.prompts)
-    return strictest(policies)
+    if len(route) == 1:
+        return _stricter(actor.prompt_policy, route[0].prompts)
+    return strictest({actor.prompt_policy, *(llm.prompts for llm in route)})
+
+
+@functools.cache
+def _stricter(key: PromptPolicy | None, llm: PromptPolicy | None) -> PromptPolicy:
+    return strictest((key, llm))
 
 
 def _note_answer(stream: LiveStream, errand: Errand) -> None:
@@ -400,7 +411,9 @@ def with_limits(headers: Headers, key: Share, llm: Share) -> Headers:
     """The headers of an answer, with how far the limits are used that it drew upon."""
     if key is UNLIMITED and llm is UNLIMITED:
         return headers
-    told = key.standings if llm is UNLIMITED else tightest(key.standings, llm.standings)
+    told = key.reservation.standings
+    if llm is not UNLIMITED:
+        told = tightest(told, llm.reservation.standings)
     return headers + rate_limit_headers(told)
 
 

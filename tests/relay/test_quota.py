@@ -149,8 +149,8 @@ async def test_a_share_pays_for_the_attempts_made_since() -> None:
     later = await quota.draw(subjects, call(max_tokens=700 - PROMPT), attempts, clock.monotonic() + 10)
 
     assert isinstance(later, Share)
-    assert later.standings.tokens is not None
-    assert later.standings.tokens.remaining == 0
+    assert later.reservation.standings.tokens is not None
+    assert later.reservation.standings.tokens.remaining == 0
     UNLIMITED.settle()
 
 

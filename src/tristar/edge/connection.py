@@ -256,9 +256,9 @@ class Connection(asyncio.Protocol):
         """See `Line.hungry`."""
         self._resume()
 
-    def finish(self, turn: Turn) -> None:
+    def finish(self, turn: Turn, *, stays: bool) -> None:
         """See `Line.finish`."""
-        if not turn.keeps_alive:
+        if not stays:
             self._hang_up(rest_is_coming=not turn.received)
 
     # -- what the house asks -----------------------------------------------------------

@@ -128,7 +128,11 @@ class Front:
         if scope["type"] != "http":
             await self._control(scope, receive, send)
             return
-        await self.serve(AsgiVisit(scope, receive, send))
+        visit = AsgiVisit(scope, receive, send)
+        try:
+            await self.serve(visit)
+        finally:
+            visit.leave()
 
     def serve(self, visit: Visit) -> Awaitable[None]:
         """Answer one request; whatever happens, its exchange is closed.
@@ -139,6 +143,9 @@ class Front:
         incoming = Incoming.of(visit.headers)
         if incoming.origin is not None:
             return self._serve_page(visit, incoming)
+        endpoint = self._endpoints.get(visit.path)
+        if endpoint is not None:  # as nearly always: one frame less
+            return self._serve_llm(endpoint, visit, incoming)
         return self._serve(visit, incoming)
 
     async def _serve_page(self, visit: Visit, incoming: Incoming) -> None:
@@ -208,8 +215,6 @@ class Front:
             await self._interrupt(exchange, reply, endpoint.surface)
         except Exception:  # noqa: BLE001 - the edge's last resort
             await self._break(exchange, reply, endpoint.surface)
-        finally:
-            visit.leave()
 
     def _asked(self, exchange: Exchange, actor: Actor, body: bytes, incoming: Incoming) -> Asked:
         budget_s = self._deadline_s

@@ -171,10 +171,10 @@ def begin_exchange(arrived: Arrived, incoming: Incoming, endpoint: str, clock: C
         trace_flags=flags,
         parent_span_id=parent_span_id,
         ids=ids.draw(),
+        session_id=incoming.session_id,
+        end_user=incoming.end_user,
     )
-    exchange.session_id = incoming.session_id
     in_progress.set(exchange)
-    exchange.end_user = incoming.end_user
     return exchange
 
 

@@ -56,8 +56,8 @@ class Line(Protocol):
         """The request's body is wanted: read on."""
         ...
 
-    def finish(self, turn: "Turn") -> None:
-        """The answer is complete."""
+    def finish(self, turn: "Turn", *, stays: bool) -> None:
+        """The answer is complete; whether the connection stays open."""
         ...
 
 
@@ -182,9 +182,6 @@ class Turn(msgspec.Struct, eq=False):
             bridge.send,
         )
 
-    def leave(self) -> None:
-        """See `Visit.leave`."""
-
     # -- the answer ------------------------------------------------------------------
 
     def reply(self, exchange: Exchange) -> "Turn":
@@ -201,12 +198,14 @@ class Turn(msgspec.Struct, eq=False):
         """See `Reply.whole`; the Content-Length is ours."""
         self.begun = True
         framing = b"" if status in NO_CONTENT else b"content-length: %d\r\n" % len(body)
-        head = self._head(status, headers, framing)
-        if self._line.is_slow:
-            await self._line.drained()
+        line = self._line
+        if line.is_slow:
+            await line.drained()
+        stays = self.keeps_alive
+        head = self._head(status, headers, framing, stays=stays)
         bare = self.method == "HEAD" or status in NO_CONTENT
-        self._line.write(head if bare else head + body)
-        self._end_now()
+        line.write(head if bare else head + body)
+        self._end_now(stays=stays)
 
     async def begin(self, status: int, headers: Headers) -> None:
         """See `Reply.begin`; to HTTP/1.0 the answer ends with the connection."""
@@ -215,7 +214,7 @@ class Turn(msgspec.Struct, eq=False):
         if self.is_http_1_0:
             self._keep_alive = False
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        self._line.write(self._head(status, headers, framing))
+        self._line.write(self._head(status, headers, framing, stays=self.keeps_alive))
 
     async def send(self, piece: bytes) -> None:
         """See `Reply.send`."""
@@ -244,28 +243,28 @@ class Turn(msgspec.Struct, eq=False):
         elif self._chunked:
             piece = b"%x\r\n%b\r\n%b" % (len(piece), piece, LAST_CHUNK) if piece else LAST_CHUNK
         self._line.write(piece)
-        self._end_now()
+        self._end_now(stays=self.keeps_alive)
 
     def refuse(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer at once, outside any exchange, and close the connection."""
         self._keep_alive = False
-        head = self._head(status, headers, b"content-length: %d\r\n" % len(body))
+        head = self._head(status, headers, b"content-length: %d\r\n" % len(body), stays=False)
         self._line.write(head + body)
-        self._end_now()
+        self._end_now(stays=False)
 
-    def _head(self, status: int, headers: Headers, framing: bytes) -> bytes:
+    def _head(self, status: int, headers: Headers, framing: bytes, *, stays: bool) -> bytes:
         """Status line and headers, with the blank line."""
         lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self._line.date]
         lines += [b"%b: %b\r\n" % header for header in headers]
         if self._exchange is not None:
             lines.append(common_lines(self._exchange))
         lines.append(framing)
-        lines.append(b"\r\n" if self.keeps_alive else b"connection: close\r\n\r\n")
+        lines.append(b"\r\n" if stays else b"connection: close\r\n\r\n")
         return b"".join(lines)
 
-    def _end_now(self) -> None:
+    def _end_now(self, *, stays: bool) -> None:
         """The last byte was handed over."""
         self.ended = True
         if self._waiter is not None:
             self.wake()
-        self._line.finish(self)
+        self._line.finish(self, stays=stays)

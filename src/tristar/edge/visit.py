@@ -48,10 +48,6 @@ class Visit(Protocol):
         """The same request for an ASGI application, which then answers it in place of `reply`."""
         ...
 
-    def leave(self) -> None:
-        """The task that serves it is done with it."""
-        ...
-
 
 class AsgiVisit:
     """See `Visit`; a request from any ASGI server."""
@@ -82,7 +78,7 @@ class AsgiVisit:
         return self._scope, self._receive, self._send
 
     def leave(self) -> None:
-        """See `Visit.leave`."""
+        """The task that serves it is done with it."""
         if self._watch is not None:
             self._watch.cancel()
 

@@ -406,7 +406,8 @@ class Relay:
         asked = errand.call.sent_to(dialect, llm.model, errand.prefill)
         key = self._rotation.next(llm.provider)
         upstream, head = self._upstreams.at(llm.provider, asked.path, llm.model, key)
-        head += errand.lines + dialect.headers(errand.client_headers)
+        lines = errand.lines if errand.exchange.traced else errand.headers
+        head += lines + dialect.headers(errand.client_headers)
         response = await upstream.send(head, asked.body, errand.departure, limit, fresh=errand.fresh)
         attempt.http_status = response.status
         if not 200 <= response.status < 300:

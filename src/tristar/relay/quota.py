@@ -10,7 +10,7 @@ from tristar.errors import GatewayError
 from tristar.exchange import Attempt, Exchange
 from tristar.limits.allowance import MOST, MOST_MICROUSD, Allowance, Amount, Subject, any_budget, limited
 from tristar.limits.limiter import FREE, NOT_MADE, Limiter, Reservation, limit_exceeded
-from tristar.limits.usage import Refusal, Standings
+from tristar.limits.usage import Refusal
 from tristar.providers.surface import BYTES_PER_TOKEN, Call
 from tristar.routing.catalog import Llm
 from tristar.routing.price import Price
@@ -34,11 +34,6 @@ class Share(msgspec.Struct, frozen=True, eq=False):
     first: int = 0
     llm_id: str | None = None
     priced: bool = False
-
-    @property
-    def standings(self) -> Standings:
-        """How far the limits are used with this request."""
-        return self.reservation.standings
 
     def settle(self) -> None:
         """Charge the tokens of the attempts since; nothing at all if there are none. Again: no effect."""
