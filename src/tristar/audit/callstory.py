@@ -66,6 +66,8 @@ def call_of(exchange: Exchange, fingerprint: Fingerprint) -> CallStory:
     """What is told of a closed exchange that was a call of an llm."""
     attempts = exchange.attempts
     last = attempts[-1] if attempts else None
+    finish = exchange.finish_reason
+    told = exchange.prompt_policy != "none"
     return CallStory(
         exchange.method,
         exchange.llm_id,
@@ -74,21 +76,21 @@ def call_of(exchange: Exchange, fingerprint: Fingerprint) -> CallStory:
         _answered(last) if last else None,
         [_try(attempt) for attempt in attempts],
         *(_of_one(attempts[0]) if len(attempts) == 1 else _of_all(attempts)),
-        _finish(exchange.finish_reason),
+        finish if finish in _ROUTINE_FINISHES else _finish(finish),
         exchange.streamed,
-        *fingerprint(exchange.prompt if exchange.prompt_policy != "none" else None),
-        *fingerprint(exchange.answer if exchange.prompt_policy != "none" else None),
+        *fingerprint(exchange.prompt if told else None),
+        *fingerprint(exchange.answer if told else None),
     )
 
 
 def _try(attempt: Attempt) -> _Try:
-    first_token_s = attempt.first_token_s
+    first_token_s, finish = attempt.first_token_s, attempt.finish_reason
     return _Try(
         attempt.llm_id,
         attempt.provider,
         attempt.model,
         attempt.status,
-        milliseconds(attempt.duration_s),
+        round(attempt.duration_s * 1e6) / 1e3,  # `milliseconds`, a frame less
         attempt.error_type,
         attempt.http_status,
         attempt.tokens_input,
@@ -98,7 +100,7 @@ def _try(attempt: Attempt) -> _Try:
         attempt.tokens_cache_write,
         attempt.tokens_reasoning,
         None if first_token_s is None else milliseconds(first_token_s),
-        _finish(attempt.finish_reason),
+        finish if finish in _ROUTINE_FINISHES else _finish(finish),
         attempt.malformed_chunks,
         attempt.reason,
         attempt.price,
@@ -118,7 +120,7 @@ def _answered(attempt: Attempt) -> str | None:
 
 
 def _finish(reason: str | None) -> str | None:
-    return reason if reason is None or reason in _ROUTINE_FINISHES else _upstream_word(reason)
+    return None if reason is None else _upstream_word(reason)
 
 
 @functools.lru_cache(maxsize=256)

@@ -161,18 +161,21 @@ class Scribe:
         Of `prompt` and `answer` it keeps what the exchange's policy says: nothing, sizes and fingerprints,
         or also the words. Never raises for what a client or an upstream sent.
         """
+        resource = exchange.resource
         head = _Head(
             timestamp(exchange.started_at + exchange.duration_s),
             exchange.trace_id,
             exchange.action,
-            _resource(exchange),
+            # one that is its own route's name came from us
+            resource if resource == exchange.endpoint else plain.text(resource, _RESOURCE_CHARS),
             exchange.log_level,
         )
+        session_id = exchange.session_id
         tail = _Tail(
             exchange.event_id,
             exchange.outcome,
             exchange.actor,
-            _optional(exchange.session_id),
+            None if session_id is None else _optional(session_id),
             exchange.ip_address,
             milliseconds(exchange.duration_s),
             exchange.status,
@@ -268,7 +271,13 @@ class Scribe:
         return Draft(before[:-1] + b',"seq":', b"," + after[1:-1] + suffix, tail.event_id)
 
     def _story(self, exchange: Exchange) -> object:
-        more = _circumstances(exchange)
+        more: dict[str, object] = {}
+        if (
+            exchange.rejected_by is not None
+            or exchange.auth_failure is not None
+            or exchange.details is not None
+        ):
+            more = _circumstances(exchange)
         if exchange.action != "llm_call":
             return {"method": exchange.method} | more
         call = call_of(exchange, self._fingerprint)
@@ -299,12 +308,6 @@ def _circumstances(exchange: Exchange) -> dict[str, object]:
     if exchange.details is not None:
         more |= plain.mapping(exchange.details, _DETAILS_CHARS)
     return more
-
-
-def _resource(exchange: Exchange) -> str:
-    """The path; one that is its own route's name came from us."""
-    resource = exchange.resource
-    return resource if resource == exchange.endpoint else plain.text(resource, _RESOURCE_CHARS)
 
 
 def _optional(value: str | None) -> str | None:

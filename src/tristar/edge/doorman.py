@@ -24,7 +24,8 @@ class Doorman:
         """The key of this request was found good."""
         caller = exchange.actor, exchange.ip_address
         now = self._clock.monotonic()
-        if now - self._told.get(caller, float("-inf")) < RETOLD_S:
+        told = self._told.get(caller)
+        if told is not None and now - told < RETOLD_S:
             return
         if len(self._told) >= MOST_KNOWN:
             self._told.clear()

@@ -91,7 +91,7 @@ class SlotTable:
             exchange.trace_id,
             exchange.action,
             exchange.method,
-            _resource(exchange),
+            exchange.resource if exchange.resource == exchange.endpoint else _cleaned(exchange.resource),
             exchange.endpoint,
             exchange.started_at,
             exchange.ip_address if self._addresses else None,
@@ -187,10 +187,9 @@ class SlotReader:
         self._map.close()
 
 
-def _resource(exchange: Exchange) -> str:
+def _cleaned(resource: str) -> str:
     """The path as a record would have it: clients write what they like into one."""
-    resource = exchange.resource
-    return resource if resource == exchange.endpoint else redact.text(resource)[:RESOURCE_LIMIT]
+    return redact.text(resource)[:RESOURCE_LIMIT]
 
 
 def _state(exchange: Exchange) -> int:

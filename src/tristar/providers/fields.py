@@ -20,6 +20,7 @@ _fields_decoder = msgspec.json.Decoder(Fields)
 _str = msgspec.json.Decoder(str)
 _flag = msgspec.json.Decoder(bool | None)
 _names = msgspec.json.Decoder(list[str] | None)
+_NO = (msgspec.Raw(b"false"), msgspec.Raw(b"null"))
 _whole: "msgspec.json.Decoder[int | None]" = msgspec.json.Decoder(int | None)
 
 
@@ -84,14 +85,20 @@ def required(fields: Fields, name: str, decoder: "msgspec.json.Decoder[T]", kind
 
 def read_model(fields: Fields) -> str:
     """The `model`; errors as `required`."""
-    model = required(fields, "model", _str, _MODEL)
+    try:
+        model = _str.decode(fields["model"])
+    except (KeyError, *UNREADABLE):
+        model = required(fields, "model", _str, _MODEL)  # says what is wrong
     if not model:
         raise BadRequest(f"`model` must be {_MODEL}.", param="model")
     return model
 
 
 def read_stream(fields: Fields) -> bool:
-    """Whether a stream is asked for."""
+    """Whether a stream is asked for; errors as `optional`."""
+    told = fields.get("stream")
+    if told is None or told in _NO:
+        return False
     return bool(optional(fields, "stream", _flag, "true or false"))
 
 

@@ -111,10 +111,12 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.closed = False
         self.used = False
+        self.lend()
         self._lent = False
-        self._reset_answer()
 
-    def _reset_answer(self) -> None:
+    def lend(self) -> None:
+        """Make ready for the next request."""
+        self._lent = True
         self.status = 0
         self._fields: Headers = []
         self._chunks.clear()
@@ -132,11 +134,6 @@ class Connection(asyncio.Protocol):
         return [(name.lower(), value) for name, value in self._fields]
 
     # -- what the pool and the attempt call --------------------------------
-
-    def lend(self) -> None:
-        """Make ready for the next request."""
-        self._lent = True
-        self._reset_answer()
 
     def write(self, data: bytes) -> None:
         """Hand the request to the socket; a large one is buffered by the transport."""

@@ -59,14 +59,18 @@ class Window:
         self._window_s = window_s
         self._step_s = window_s / BUCKETS
         self._buckets: deque[_Bucket] = deque(maxlen=BUCKETS + 1)
+        self._newest = _Bucket(-math.inf)
+        """The bucket that fills, or one that is long over."""
 
     def add(self, now: float, *, failed: bool) -> None:
         """Note one finished call."""
-        if not self._buckets or now - self._buckets[-1].start >= self._step_s:
-            self._buckets.append(_Bucket(now))
-        bucket = self._buckets[-1]
+        bucket = self._newest
+        if now - bucket.start >= self._step_s:
+            bucket = self._newest = _Bucket(now)
+            self._buckets.append(bucket)
         bucket.calls += 1
-        bucket.failures += failed
+        if failed:
+            bucket.failures += 1
 
     def totals(self, now: float) -> tuple[int, int]:
         """(calls, failures) within the window."""
@@ -78,6 +82,7 @@ class Window:
     def clear(self) -> None:
         """Forget everything."""
         self._buckets.clear()
+        self._newest = _Bucket(-math.inf)
 
 
 class Breaker:
