@@ -7,6 +7,7 @@ at all, and writes the frozen values out after the lock is released.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Final, Literal, Protocol
 
 from prometheus_client.core import Metric
@@ -108,9 +109,9 @@ class Buckets:
 
     def fold(self) -> None:
         """Enter what was noted."""
-        noted, counts, bounds = self._noted, self.counts, self._bounds
-        for value in noted:
-            counts[bisect_left(bounds, value)] += 1
+        noted, counts = self._noted, self.counts
+        for bucket in map(bisect_left, repeat(self._bounds), noted):
+            counts[bucket] += 1
         self.total = sum(noted, self.total)
         noted.clear()
 
