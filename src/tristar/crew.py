@@ -16,6 +16,7 @@ from typing import IO
 import structlog
 
 from tristar.app import Host
+from tristar.edge.tally import Tally
 from tristar.host.orphans import FOLDER
 
 RESPAWN_S = 0.2
@@ -50,13 +51,18 @@ def fork(life: Callable[[], int]) -> Worker:
 class Crew:
     """Keeps as many workers running as there were in the beginning. Event-loop thread only."""
 
-    def __init__(self, host: Host, listener: socket.socket, firstborn: Sequence[Worker]) -> None:
+    def __init__(
+        self, host: Host, listener: socket.socket, tally: Tally, firstborn: Sequence[Worker]
+    ) -> None:
         self._host = host
         self._listener = listener
+        self._tally = tally
         self._stopping = False
         self._running = {worker.pid for worker in firstborn}
         loop = asyncio.get_running_loop()
-        self._keepers = [loop.create_task(self._keep(worker)) for worker in firstborn]
+        self._keepers = [
+            loop.create_task(self._keep(worker, number)) for number, worker in enumerate(firstborn)
+        ]
 
     async def stop(self, within_s: float) -> None:
         """Let every worker finish what is in flight; after `within_s` they are killed."""
@@ -66,12 +72,13 @@ class Crew:
         self._signal(signal.SIGKILL)
         await asyncio.gather(*self._keepers)
 
-    async def _keep(self, worker: Worker) -> None:
+    async def _keep(self, worker: Worker, number: int) -> None:
         wait_s = RESPAWN_S
         while True:
             began = time.monotonic()
             code = await _exit_code(worker)
             self._running.discard(worker.pid)
+            self._tally.leave(number)
             self._host.port.forget(worker.pid, self._host.settings.audit.dir / FOLDER)
             if self._stopping:
                 return
@@ -82,18 +89,19 @@ class Crew:
             wait_s = min(wait_s * 2, RESPAWN_LIMIT_S)
             if self._is_stopping():
                 return
-            worker = await self._spawn()
+            worker = await self._spawn(number)
 
     def _is_stopping(self) -> bool:
         return self._stopping
 
-    async def _spawn(self) -> Worker:
+    async def _spawn(self, number: int) -> Worker:
         """A replacement: a process of its own, since the supervisor has threads by now.
 
         It is given the configuration in force now, so that a broken file does not keep a dead worker from
         its replacement, and the keys that this host knows, for the case that their store is away.
         """
-        told = self._host.settings, self._listener.fileno(), self._host.shelf.handed()
+        descriptors = self._listener.fileno(), self._tally.descriptor
+        told = self._host.settings, *descriptors, number, self._host.shelf.handed()
         process = self._begin()
         assert process.stdin is not None  # noqa: S101 - asked for
         self._running.add(process.pid)
@@ -105,7 +113,7 @@ class Crew:
         return subprocess.Popen(
             [sys.executable, "-m", "tristar.worker"],
             stdin=subprocess.PIPE,
-            pass_fds=(self._listener.fileno(),),
+            pass_fds=(self._listener.fileno(), self._tally.descriptor),
         )
 
     def _signal(self, number: signal.Signals) -> None:

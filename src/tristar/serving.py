@@ -19,6 +19,7 @@ from tristar.auth.shelf import Handed
 from tristar.clock import SystemClock
 from tristar.crew import Crew, Worker, fork
 from tristar.edge.server import Server
+from tristar.edge.tally import Place, Tally
 from tristar.errors import StartRefused
 from tristar.gateway import Gateway
 from tristar.joining import linked
@@ -44,9 +45,13 @@ def serve(settings: Settings) -> int:
 def _serve_many(settings: Settings, listener: socket.socket) -> int:
     heap.settle()  # what is imported stays shared with the workers
     supervisor = os.getpid()
-    firstborn = [fork(lambda: _live(settings, listener, supervisor)) for _ in range(settings.server.workers)]
+    tally = Tally.make(settings.server.workers)
+    firstborn = [
+        fork(partial(_live, settings, listener, Place(tally, number), supervisor))
+        for number in range(len(tally))
+    ]
     try:
-        return uvloop.run(_supervise(settings, listener, firstborn))
+        return uvloop.run(_supervise(settings, listener, tally, firstborn))
     finally:
         for worker in firstborn:  # still there only if the start failed
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -55,18 +60,24 @@ def _serve_many(settings: Settings, listener: socket.socket) -> int:
 
 
 def _live(
-    settings: Settings, listener: socket.socket, supervisor: int | None = None, handed: Handed | None = None
+    settings: Settings,
+    listener: socket.socket,
+    place: Place,
+    supervisor: int | None = None,
+    handed: Handed | None = None,
 ) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the supervisor's to act upon
-    return uvloop.run(_serve_worker(settings, listener, supervisor, handed))
+    return uvloop.run(_serve_worker(settings, listener, place, supervisor, handed))
 
 
 def serve_worker() -> int:
     """A worker's whole life; settings and known keys come from the supervisor through standard input."""
-    settings, descriptor, handed = pickle.load(sys.stdin.buffer)  # nosec B301 # noqa: S301 - written by our own parent process
+    told = pickle.load(sys.stdin.buffer)  # nosec B301 # noqa: S301 - written by our own parent process
+    settings, descriptor, tally, number, handed = told
     configure(settings.logs)
+    place = Place(Tally(tally, settings.server.workers), number)
     with socket.socket(fileno=descriptor) as listener:
-        return _live(settings, listener, handed=handed)
+        return _live(settings, listener, place, handed=handed)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -92,13 +103,15 @@ async def _run(
     drain_s: float,
     service: ServiceManager,
     ready: Callable[[], None],
+    *,
+    place: Place | None = None,
 ) -> None:
     """Serve until a signal; then turn ready off and let what is in flight finish.
 
     `ready` is called once requests are taken, and a signal ends it as it should.
     """
     loop = asyncio.get_running_loop()
-    server = Server(loop, gateway.app.serve)
+    server = Server(loop, gateway.app.serve, place)
     told: asyncio.Future[None] = loop.create_future()
 
     def drain() -> None:
@@ -141,7 +154,11 @@ async def _alive(service: ServiceManager) -> AsyncIterator[None]:
 
 
 async def _serve_worker(
-    settings: Settings, listener: socket.socket, supervisor: int | None, handed: Handed | None
+    settings: Settings,
+    listener: socket.socket,
+    place: Place,
+    supervisor: int | None,
+    handed: Handed | None,
 ) -> int:
     """Serve until a signal; a worker forked before its hub is there waits for it."""
 
@@ -149,15 +166,17 @@ async def _serve_worker(
         return supervisor is not None and os.getppid() == supervisor
 
     async with linked(settings, is_coming, handed) as gateway:
-        await _run(gateway, listener, settings.server.drain_s, NOBODY, _say_nothing)
+        await _run(gateway, listener, settings.server.drain_s, NOBODY, _say_nothing, place=place)
     return 0
 
 
-async def _supervise(settings: Settings, listener: socket.socket, firstborn: Sequence[Worker]) -> int:
+async def _supervise(
+    settings: Settings, listener: socket.socket, tally: Tally, firstborn: Sequence[Worker]
+) -> int:
     service = _service_manager()
     async with _alive(service), hosting(settings) as host:
         reload_on_hangup(host, service)
-        crew = Crew(host, listener, firstborn)
+        crew = Crew(host, listener, tally, firstborn)
         loop = asyncio.get_running_loop()
         stop, greeted = asyncio.Event(), loop.create_task(host.port.greeted.wait())
         for number in (signal.SIGTERM, signal.SIGINT):

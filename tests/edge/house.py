@@ -74,6 +74,14 @@ class House:
     draining: bool = False
     wheel: Wheel = field(default_factory=lambda: Wheel(asyncio.get_running_loop()))
 
+    def join(self, connection: Connection) -> None:
+        """See `House.join`."""
+        self.connections.add(connection)
+
+    def leave(self, connection: Connection) -> None:
+        """See `House.leave`."""
+        self.connections.discard(connection)
+
     def visitor(self) -> tuple[Connection, Socket]:
         """A new connection and its other end."""
         connection, socket = Connection(self), Socket()

@@ -61,11 +61,18 @@ class House(Protocol):
 
     loop: asyncio.AbstractEventLoop
     wheel: Wheel
-    connections: "set[Connection]"
     now: int
     """Whole seconds of a clock that never goes back; precise enough for patience."""
     date: bytes
     draining: bool
+
+    def join(self, connection: "Connection") -> None:
+        """It is open."""
+        ...
+
+    def leave(self, connection: "Connection") -> None:
+        """It is closed, and its last request has ended."""
+        ...
 
     @property
     def serve(self) -> Callable[[Turn], Awaitable[None]]:
@@ -74,7 +81,7 @@ class House(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """See `edge.turn.Line`. It stays in its house's `connections` until its last task has ended."""
+    """See `edge.turn.Line`. It leaves its house when its last task has ended."""
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -112,7 +119,7 @@ class Connection(asyncio.Protocol):
         self.peer = _address(transport.get_extra_info("peername"))
         self.here = _address(transport.get_extra_info("sockname"))
         self.is_secure = transport.get_extra_info("sslcontext") is not None
-        self._house.connections.add(self)
+        self._house.join(self)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
@@ -149,7 +156,7 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
         turn = self._answering
         if turn is None:
-            self._house.connections.discard(self)
+            self._house.leave(self)
         elif not turn.ended:
             turn.lose()
 
@@ -309,7 +316,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._answering = self.task = None
             if self._transport is None:
-                self._house.connections.discard(self)
+                self._house.leave(self)
             elif not turn.ended:
                 self.abort()
             else:

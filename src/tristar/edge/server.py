@@ -1,15 +1,20 @@
 """Our own HTTP/1.1 server: it accepts, keeps the time for its connections, and drains them."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from functools import partial
+from typing import Any
 
 from tristar.edge.connection import Connection
+from tristar.edge.tally import Place
 from tristar.edge.tls import HANDSHAKE_LIMIT_S
 from tristar.edge.turn import Turn
+from tristar.edge.turnstile import Turnstile
 from tristar.relay.departure import Wheel
 
 TICK_S = 1.0
@@ -18,22 +23,37 @@ INTERRUPT_S = 3.0
 
 
 class Server:
-    """Serves connections of one listening socket. Event-loop thread only."""
+    """Serves connections of one listening socket. Event-loop thread only.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, serve: Callable[[Turn], Awaitable[None]]) -> None:
+    `place` is this worker's among those that share the socket; None: it is the only one.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        serve: Callable[[Turn], Awaitable[None]],
+        place: Place | None = None,
+    ) -> None:
         self.loop = loop
+        self._place = place
         self.wheel = Wheel(loop)
         self.serve = serve
         self.connections: set[Connection] = set()
         self.now = 0
         self.date = b""
         self.draining = False
-        self._listening: asyncio.Server | None = None
+        self._listening: asyncio.Server | Turnstile | None = None
+        self._opening: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def listen(self, listener: socket.socket, backlog: int, tls: ssl.SSLContext | None = None) -> None:
         """Accept from now on; over TLS if there is a context for it."""
         self._tick()
+        if self._place is not None:
+            self._tell()
+            self._listening = Turnstile(self.loop, listener, self._place, partial(self._admit, tls))
+            self._listening.open()
+            return
         self._listening = await self.loop.create_server(
             lambda: Connection(self),
             sock=listener,
@@ -61,6 +81,38 @@ class Server:
             connection.abort()
         if self._timer is not None:
             self._timer.cancel()
+
+    def join(self, connection: Connection) -> None:
+        """It is open."""
+        self.connections.add(connection)
+        if self._place is not None:
+            self._tell()
+
+    def leave(self, connection: Connection) -> None:
+        """It is closed, and its last request has ended."""
+        self.connections.discard(connection)
+        if self._place is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._place is not None and not self.draining:
+            self._place.tally.set(self._place.number, len(self.connections) + len(self._opening))
+
+    def _admit(self, tls: ssl.SSLContext | None, taken: socket.socket) -> None:
+        opening = self.loop.create_task(self._open(tls, taken))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        self._tell()
+
+    async def _open(self, tls: ssl.SSLContext | None, taken: socket.socket) -> None:
+        taken.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        with contextlib.suppress(OSError):  # gone already, or no TLS that can be understood
+            await self.loop.connect_accepted_socket(
+                lambda: Connection(self),
+                taken,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else HANDSHAKE_LIMIT_S,
+            )
 
     async def _emptied(self, within_s: float) -> None:
         until = self.loop.time() + within_s
