@@ -19,6 +19,7 @@ from tristar.edge.admin import Orders
 from tristar.edge.audit import routes as audit
 from tristar.edge.control import control_app
 from tristar.edge.description import llm_paths
+from tristar.edge.direct import Direct
 from tristar.edge.front import Endpoint, Front, Scraper
 from tristar.edge.guards import Guards
 from tristar.edge.health import Dependency
@@ -274,7 +275,7 @@ class Gateway:
             ledger=ties.ledger,
             clock=self._clock,
             endpoints=_endpoints(corridor),
-            control=control,
+            control=Direct(rest.direct(desk), control),
             scraper=ties.scraper,
             require=self._require,
             max_body_bytes=settings.server.max_body_mb * 1024 * 1024,

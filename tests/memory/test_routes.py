@@ -9,7 +9,7 @@ import pytest
 from tests.storage.routes import TRACE_ID, Control, control_of
 
 from tristar.auth.actor import ANONYMOUS, Actor
-from tristar.auth.scopes import expand
+from tristar.auth.scopes import Scope, expand
 from tristar.clock import ManualClock
 from tristar.edge.memory import rest
 from tristar.edge.memory.desk import Desk
@@ -22,10 +22,13 @@ from tristar.storage.opening import open_engine
 CANARY = "the launch code is 0000"
 
 
-@pytest.fixture
-def control(store: Store) -> Control:
-    """The control routes with the memory, and what they record."""
-    return control_of(lambda events: rest.router(Desk(store, events)))
+@pytest.fixture(params=["FastAPI alone", "with the busiest in front"])
+def control(store: Store, request: pytest.FixtureRequest) -> Control:
+    """The control routes with the memory, and what they record; both ways must do the same."""
+    made = control_of(lambda events: rest.router(Desk(store, events)))
+    if request.param == "FastAPI alone":
+        return made
+    return Control(made.make, direct=lambda events: rest.direct(Desk(store, events)))
 
 
 async def add(control: Control, **fields: object) -> dict[str, Any]:
@@ -368,3 +371,73 @@ def test_the_openapi_document_tells_every_status(control: Control) -> None:
     assert {"404", "412"} < told["patch /v1/memory/{entry_id}"]
     assert "201" in told["post /v1/memory"]
     assert "ErrorEnvelope" in document["components"]["schemas"]
+
+
+_Case = tuple[str, str, object, dict[str, str]]
+GOOD: tuple[_Case, ...] = (
+    ("GET", "/v1/memory?limit=2&tags=a&tags=b,c", None, {}),
+    ("GET", "/v1/memory/search?q=launch&min_confidence=0.2&type=fact&limit=1", None, {}),
+    ("GET", "/v1/memory/search?q=%22launch+code%22+-moon", None, {}),
+    ("GET", "/v1/memory/search?limit=1&limit=2", None, {}),
+    ("POST", "/v1/memory/search", {"q": "launch", "tags": ["a"]}, {}),
+    ("POST", "/v1/memory/search", {"q": "launch"}, {"content-type": "application/json; charset=utf-8"}),
+)
+BAD: tuple[_Case, ...] = (
+    ("GET", "/v1/memory?limit=0", None, {}),
+    ("GET", "/v1/memory?limit=x", None, {}),
+    ("GET", "/v1/memory?unknown=1", None, {}),
+    ("GET", "/v1/memory/search?mode=telepathy", None, {}),
+    ("GET", "/v1/memory/search?q=-launch", None, {}),
+    ("GET", "/v1/memory/search?q=%ff%00", None, {}),
+    ("GET", "/v1/memory/search?cursor=x", None, {}),
+    ("HEAD", "/v1/memory/search?q=launch", None, {}),
+    ("PUT", "/v1/memory", {"content": "x"}, {}),
+    ("POST", "/v1/memory/search", b"", {}),
+    ("POST", "/v1/memory/search", b"{", {}),
+    ("POST", "/v1/memory/search", b"[]", {}),
+    ("POST", "/v1/memory/search", b'{"q": "\\ud800"}', {}),
+    ("POST", "/v1/memory/search", b'{"limit": NaN}', {}),
+    ("POST", "/v1/memory/search", b'{"limit": "5"}', {}),
+    ("POST", "/v1/memory/search", b"[" * 100_000, {}),
+    ("POST", "/v1/memory/search", b'{"q": "launch"}', {"content-type": "text/plain"}),
+    ("POST", "/v1/memory/search?limit=1", {"q": "launch"}, {}),
+    ("POST", "/v1/memory", {"content": ""}, {}),
+    ("POST", "/v1/memory", {"content": "x", "importance": 2}, {}),
+    ("POST", "/v1/memory", {"content": "x", "more": 1}, {}),
+    ("POST", "/v1/memory", b'{"content": "x", "content": 5}', {}),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "body", "headers"), GOOD + BAD)
+async def test_what_is_served_in_front_of_fastapi_is_what_fastapi_serves(
+    store: Store, method: str, path: str, body: object, headers: dict[str, str]
+) -> None:
+    """The same answer to a byte, and the same records; refusals too."""
+    plain = control_of(lambda events: rest.router(Desk(store, events)))
+    quick = Control(plain.make, direct=lambda events: rest.direct(Desk(store, events)))
+    await add(plain, tags=["a", "b", "c"])
+    quick.recorded.clear()
+    plain.recorded.clear()
+
+    slow, fast = [await each.ask(method, path, body, headers=headers, parse=False) for each in (plain, quick)]
+
+    assert (fast.status, fast.text, fast.headers) == (slow.status, slow.text, slow.headers)
+    assert quick.recorded == plain.recorded
+
+
+@pytest.mark.parametrize("scopes", [("memory:read",), ("memory:write",), ("chat",)])
+async def test_scopes_hold_in_front_of_fastapi(control: Control, scopes: tuple[Scope, ...]) -> None:
+    """Who may only read does not write, and the other way round."""
+    control.actor = Actor("key_1", "n", expand(scopes))
+    seen = [
+        (await control.ask(*asked)).status
+        for asked in (
+            ("GET", "/v1/memory"),
+            ("GET", "/v1/memory/search?q=x"),
+            ("POST", "/v1/memory/search", {"q": "x"}),
+            ("POST", "/v1/memory", {"content": "x"}),
+        )
+    ]
+    may_read = control.actor.allows("memory:read")
+    may_write = control.actor.allows("memory:write")
+    assert seen == [200 if may_read else 403] * 3 + [201 if may_write else 403]

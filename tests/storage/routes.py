@@ -1,7 +1,7 @@
 """The control application around one router, as the front would call it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from tristar.auth.actor import ANONYMOUS, Actor
 from tristar.edge.access import ACTOR, EXCHANGE, Events
 from tristar.edge.control import control_app
+from tristar.edge.direct import ASGIApp, Direct, Route
 from tristar.exchange import Exchange
 
 TRACE_ID = "ab" * 16
@@ -37,9 +38,14 @@ class Control:
     recorded: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     fails: Exception | None = None
     """Raised by the next record, as when the audit log is full."""
+    direct: Callable[[Events], Sequence[Route[Any]]] | None = None
+    """What is served in front of FastAPI."""
 
     def __post_init__(self) -> None:
         self.app = control_app("0", [self.make(self)])
+        self._served: ASGIApp = self.app
+        if self.direct is not None:
+            self._served = Direct(self.direct(self), self.app)
 
     async def record(
         self,
@@ -84,7 +90,7 @@ class Control:
             audited=True,
             trace_id=TRACE_ID,
         )
-        await self.app({**scope, ACTOR: self.actor, EXCHANGE: exchange}, receive, send)
+        await self._served({**scope, ACTOR: self.actor, EXCHANGE: exchange}, receive, send)
 
 
 def control_of(make: Callable[[Events], APIRouter]) -> Control:

@@ -53,7 +53,8 @@ def control_app(
     return app
 
 
-def _answer(error: GatewayError, status: int | None = None) -> Response:
+def refusal(error: GatewayError, status: int | None = None) -> Response:
+    """What a client is sent for an error."""
     headers = {name.decode(): value.decode() for name, value in headers_of(error)}
     return Response(body_of(error), status_code=status or error.status, headers=headers)
 
@@ -63,31 +64,31 @@ async def _gateway_error(request: Request, error: Exception) -> Response:
     exchange: Exchange | None = request.scope.get("tristar.exchange")
     if exchange is not None:  # a router may be mounted without the front
         exchange.refusal = error
-    return _answer(error)
+    return refusal(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     path = request.url.path[:200]
     if error.status_code == 404:
-        return _answer(NotFound(f"There is no route {path!r}; /docs lists those that are."))
+        return refusal(NotFound(f"There is no route {path!r}; /docs lists those that are."))
     if error.status_code == 405:
         allow = (error.headers or {}).get("Allow", "")
-        return _answer(MethodNotAllowed(f"{path} does not take {request.method[:20]}.", allow=allow))
-    return _answer(BadRequest(str(error.detail)[:500]), error.status_code)
+        return refusal(MethodNotAllowed(f"{path} does not take {request.method[:20]}.", allow=allow))
+    return refusal(BadRequest(str(error.detail)[:500]), error.status_code)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part not in {"body", "query", "path"})
-    return _answer(BadRequest(f"{place or 'The request'}: {first['msg']}."[:500], param=place or None))
+    return refusal(BadRequest(f"{place or 'The request'}: {first['msg']}."[:500], param=place or None))
 
 
 async def _defect(request: Request, error: Exception) -> Response:
     exchange = request.scope["tristar.exchange"]
     if not isinstance(error, ClientGone):
         _log.error("request failed", exc_info=error)
-    return _answer(
+    return refusal(
         GatewayError(f"The gateway failed; its log has the details under {exchange.request_id}. Report it.")
     )

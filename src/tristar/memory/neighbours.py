@@ -18,7 +18,7 @@ _BLOCK = 16_384
 _WORDS_AT_ONCE = 3
 """The bits of so many words of 64 are counted within a byte."""
 
-_PART = 32
+_PART = 128
 _GONE = -1
 
 
@@ -149,7 +149,8 @@ class Neighbours:
         fits: NDArray[np.bool_] = table.seqs != _GONE
         if projects is not None:
             ids = [self._project_ids[name] for name in projects if name in self._project_ids]
-            fits &= np.isin(table.projects, ids)
+            # One project is the rule: to compare costs a tenth of looking up.
+            fits &= table.projects == ids[0] if len(ids) == 1 else np.isin(table.projects, ids)
         if among is not None:
             fits &= np.isin(table.seqs, np.asarray(among, dtype=np.int64))
         return fits

@@ -1,8 +1,7 @@
 """Finding entries: by conditions, by their words, by what they mean, or by both."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -43,9 +42,8 @@ RANK_OFFSET = 60
 """Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): each list gives 1 / (60 + rank)."""
 
 
-class _Scored(NamedTuple):
-    seq: int
-    score: float
+_Ranking = Sequence[tuple[float, int]]
+"""Scores and sequence numbers, best first; of equals, the newest."""
 
 
 class _Asked:
@@ -121,7 +119,7 @@ class Search:
         # Where the database's work has a thread of its own there is no need of another.
         known = None if self._database.threaded else await self._vectors.aside(nearest)
 
-        def work(connection: Connection) -> tuple[Sequence[_Scored], Mapping[int, Entry]]:
+        def work(connection: Connection) -> tuple[_Ranking, Mapping[int, Entry]]:
             best = self._meant(connection, asked, meaning, nearest() if known is None else known)
             if query.mode == "hybrid" and phrases:
                 best = fuse(best, self._worded(connection, asked))
@@ -129,13 +127,13 @@ class Search:
             return page, self._shown(connection, asked, page[: query.limit])
 
         page, entries = await self._database.look(work)
-        shown = [Found(entries[seq], score) for seq, score in page[: query.limit] if seq in entries]
+        shown = [Found(entries[seq], score) for score, seq in page[: query.limit] if seq in entries]
         following = asked.following(offset + query.limit) if len(page) > query.limit else None
         return Page(shown, following)
 
     def _meant(
         self, connection: Connection, asked: _Asked, meaning: Meaning, near: Sequence[int]
-    ) -> Sequence[_Scored]:
+    ) -> _Ranking:
         """What fits of the entries near to the meaning, the nearest first."""
         statement = self._statements.meant(asked.shape, "absent" in asked.told)
         scores: dict[int, float] = {}
@@ -145,7 +143,7 @@ class Search:
             scores.update(zip(seqs or (), self._vectors.likeness(meaning, vectors or b""), strict=True))
             if len(scores) >= asked.query.limit:
                 break
-        return _ordered(_Scored(seq, score) for seq, score in scores.items() if score > 0)
+        return sorted([(score, seq) for seq, score in scores.items() if score > 0], reverse=True)
 
     def _portions(
         self, connection: Connection, asked: _Asked, meaning: Meaning, near: Sequence[int]
@@ -162,29 +160,24 @@ class Search:
             among = connection.execute(self._statements.newest(asked.shape), asked.told).scalar_one()
             yield self._vectors.nearest(meaning, MEANT, among=among or ())
 
-    def _worded(self, connection: Connection, asked: _Asked) -> Sequence[_Scored]:
+    def _worded(self, connection: Connection, asked: _Asked) -> _Ranking:
         statement = self._statements.worded(asked.shape, asked.query.any_word)
         seqs, scores = connection.execute(statement, asked.told | {"limit": WORDED}).one()
-        return _ordered(map(_Scored, seqs or (), scores or ()))
+        return sorted(zip(scores or (), seqs or (), strict=True), reverse=True)
 
-    def _shown(self, connection: Connection, asked: _Asked, page: Sequence[_Scored]) -> Mapping[int, Entry]:
+    def _shown(self, connection: Connection, asked: _Asked, page: _Ranking) -> Mapping[int, Entry]:
         statement = self._statements.shown(asked.shape.within)
-        told = asked.told | {"seqs": self._lists.given([each.seq for each in page])}
-        return {row.seq: rows.entry(row) for row in connection.execute(statement, told)}
+        told = asked.told | {"seqs": self._lists.given([seq for _, seq in page])}
+        return {row[0]: rows.entry(row) for row in connection.execute(statement, told).all()}
 
 
-def fuse(*rankings: Iterable[_Scored]) -> Sequence[_Scored]:
+def fuse(*rankings: _Ranking) -> _Ranking:
     """One ranking of several, each best first: what stands high in more of them stands higher."""
     sums: dict[int, float] = {}
     for ranking in rankings:
-        for rank, each in enumerate(ranking, 1):
-            sums[each.seq] = sums.get(each.seq, 0.0) + 1 / (RANK_OFFSET + rank)
-    return _ordered(_Scored(*each) for each in sums.items())
-
-
-def _ordered(several: Iterable[_Scored]) -> Sequence[_Scored]:
-    """Best first; of equals, the newest."""
-    return sorted(several, key=lambda each: (-each.score, -each.seq))
+        for rank, (_, seq) in enumerate(ranking, RANK_OFFSET + 1):
+            sums[seq] = sums.get(seq, 0.0) + 1 / rank
+    return sorted([(score, seq) for seq, score in sums.items()], reverse=True)
 
 
 def _projects(query: Query, caller: Caller) -> frozenset[str] | None:

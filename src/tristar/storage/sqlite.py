@@ -12,6 +12,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -20,7 +21,8 @@ from tristar.errors import Fault, SettingsInvalid
 from tristar.storage.engine import POOL_TIMEOUT_S, STATEMENT_TIMEOUT_S, Answer, Dialect, Work
 
 FILE_NAME = "tristar.sqlite3"
-READERS = 4
+READERS = max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+"""More threads than cores take turns: each statement gives the interpreter's lock away, and waits for it."""
 
 PRAGMAS = (
     # First, so that the statements after it wait for a sibling that is just starting.
@@ -52,6 +54,7 @@ class SqliteEngine:
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_S,
             hide_parameters=True,
+            json_deserializer=msgspec.json.decode,
         )
         event.listen(self._engine, "connect", self._prepare)
         event.listen(self._engine, "begin", _begin)

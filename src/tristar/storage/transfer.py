@@ -61,6 +61,9 @@ async def transfer(
                 raise Incomplete(
                     f"{table.name}: {counts[table.name]} rows were sent, another number arrived."
                 )
+        if there.dialect.name == "postgresql":
+            # Without statistics a search takes several times as long, until autovacuum comes.
+            there.exec_driver_sql("ANALYZE")
         return counts
 
     return await target.write(work)
