@@ -25,18 +25,21 @@ class Counts(msgspec.Struct):
 
 def read_usage(counts: Counts | None) -> Usage | None:
     """The neutral counts; None where neither input nor output is told."""
-    if counts is None or (counts.prompt_tokens is None and counts.completion_tokens is None):
+    if counts is None:
         return None
-    sent, written = tokens(counts.prompt_tokens), tokens(counts.completion_tokens)
+    told_in, told_out, total = counts.prompt_tokens, counts.completion_tokens, counts.total_tokens
+    if told_in is None and told_out is None:
+        return None
+    sent, written = tokens(told_in), tokens(told_out)
     read = write = thought = 0
     if counts.prompt_tokens_details is not None:
         read = tokens(counts.prompt_tokens_details.cached_tokens)
         write = tokens(counts.prompt_tokens_details.cache_creation_tokens)
     if counts.completion_tokens_details is not None:
         thought = tokens(counts.completion_tokens_details.reasoning_tokens)
-    if None not in (counts.total_tokens, counts.prompt_tokens, counts.completion_tokens):
+    if total is not None and total != sent + written and told_in is not None and told_out is not None:
         # Some providers (xAI, Gemini) leave reasoning out of the completion's tokens, not out of the total.
-        apart = tokens(counts.total_tokens) - sent - written
+        apart = tokens(total) - sent - written
         if apart > 0 and thought in {0, apart}:
             written += apart
             thought = apart
