@@ -31,6 +31,7 @@
         |   `-- LoginsThrottled    429, too many failed logins from one address
         |-- Unavailable            503
         |   |-- NoRecord           503, the audit log cannot take the record
+        |   |   `-- RecordFailed   500, a defect of ours kept the record from being made
         |   |-- DependencyDown     503, the operator wants no service without what is away
         |   |-- DatabaseDown       503, keys or memory cannot be read (storage/engine)
         |   `-- AllTargetsOpen     503, every breaker on the route is open
@@ -260,6 +261,16 @@ class NoRecord(Unavailable):
     """No durable audit record is possible, so the request is refused (AUDIT_MODE=strict)."""
 
     code = "audit_unavailable"
+
+
+class RecordFailed(NoRecord):
+    """A defect of the gateway kept the request's record from being made; its answer is withheld.
+
+    The upstream may have answered. The next start records the request as an orphan.
+    Client action: report it with the answer's `x-request-id`, then retry.
+    """
+
+    status, code = 500, "internal_error"
 
 
 class DependencyDown(Unavailable):

@@ -42,6 +42,18 @@ def test_open_and_closing_requests_are_unrecorded_and_cleared_ones_are_not(tmp_p
     assert table.active() == reader.active() == 2  # the closing one waits for the disk alone
     reader.close()
     table.close()
+    assert table.path.exists()  # for whoever records what this process has not
+
+
+def test_the_table_of_a_process_that_recorded_all_goes_with_it(tmp_path: Path) -> None:
+    """Requests that get no record do not keep it."""
+    table = SlotTable(tmp_path / "a.slots", slots=8)
+    request, health = begun("/v1/a"), begun("/health", audited=False)
+    slots = [table.take(exchange) for exchange in (request, health)]
+    table.retire(slots[0])
+    table.clear(slots[0])
+    table.dismiss(slots[1])
+    table.close()
     assert not table.path.exists()
 
 

@@ -7,13 +7,20 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
+import structlog
+
 from tristar.audit.draft import Draft
 from tristar.audit.record import Scribe
 from tristar.clock import Clock
-from tristar.errors import NoRecord
+from tristar.errors import NoRecord, RecordFailed
 from tristar.exchange import Account, Exchange, Outcome
 from tristar.host.slots import SlotTable
 from tristar.ledger import Notice
+
+Settle = Callable[[bool | None], None]
+"""Takes the fate of a record: durable, lost, or None: a defect of ours kept it from being made."""
+
+_log = structlog.get_logger("tristar.host")
 
 
 class Way(Protocol):
@@ -69,7 +76,7 @@ class HostLedger:
         self._clock = clock
         self._strict = strict
         self.check = way.check
-        self._closed: deque[tuple[Exchange, Callable[[bool], None]]] = deque()
+        self._closed: deque[tuple[Exchange, Settle]] = deque()
 
     def begin(self, exchange: Exchange) -> None:
         """See `Ledger.begin`."""
@@ -86,13 +93,16 @@ class HostLedger:
         exchange.close(status, outcome, self._clock.monotonic())
         slot = exchange.slot
         if slot >= 0:
-            self._slots.retire(slot)
+            if exchange.audited:
+                self._slots.retire(slot)
+            else:
+                self._slots.dismiss(slot)
         if self._strict and exchange.audited:
             await self._fate(slot, partial(self._soon, exchange))
         else:
             self._soon(exchange, partial(self._clear, slot))
 
-    def _soon(self, exchange: Exchange, settled: Callable[[bool], None]) -> None:
+    def _soon(self, exchange: Exchange, settled: Settle) -> None:
         """Enter it: where the hub is here, with all that are closed in this turn of the loop.
 
         What is done for many in a row costs less, since its code and data stay in the processor's cache;
@@ -106,16 +116,21 @@ class HostLedger:
         self._closed.append((exchange, settled))
 
     def _enter_all(self) -> None:
-        try:
-            while self._closed:
-                self._enter(*self._closed.popleft())
-        finally:
-            if self._closed:  # a defect of ours, which the loop reports, shall not cost the others' records
-                self._loop.call_soon(self._enter_all)
+        while self._closed:
+            self._enter(*self._closed.popleft())
 
-    def _enter(self, exchange: Exchange, settled: Callable[[bool], None]) -> None:
-        draft = self._scribe.from_exchange(exchange) if exchange.audited else None
-        self._way.enter(draft, exchange.account(), exchange.slot, settled)
+    def _enter(self, exchange: Exchange, settled: Settle) -> None:
+        """Enter it; a defect of ours costs this request its answer, never another one its record.
+
+        The slot of what could not be entered stays: whoever reads this process's table once it has ended
+        records and counts it as an orphan.
+        """
+        try:
+            draft = self._scribe.from_exchange(exchange) if exchange.audited else None
+            self._way.enter(draft, exchange.account(), exchange.slot, settled)
+        except Exception:  # noqa: BLE001 - whatever it is, the client and those behind it wait for their fates
+            _log.exception("a request could not be recorded", request_id=exchange.request_id)
+            settled(None)
 
     async def record(
         self,
@@ -132,25 +147,33 @@ class HostLedger:
         else:
             self._way.enter(draft, None, -1, lambda _: None)
 
-    async def _fate(self, slot: int, hand_in: Callable[[Callable[[bool], None]], None]) -> None:
-        """Hand it in and wait for its fate. Raises `NoRecord` if it is lost."""
-        fate: asyncio.Future[bool] = self._loop.create_future()
+    async def _fate(self, slot: int, hand_in: Callable[[Settle], None]) -> None:
+        """Hand it in and wait for its fate. Raises `NoRecord` if it is lost or could not be made."""
+        fate: asyncio.Future[bool | None] = self._loop.create_future()
 
-        def settled(durable: bool) -> None:
-            self._clear(slot)
+        def settled(durable: bool | None) -> None:
+            self._clear(slot, durable)
             if not fate.done():
                 fate.set_result(durable)
 
         hand_in(settled)
-        if not await fate:
-            raise no_record(self._way.reason)
+        durable = await fate
+        if not durable:
+            raise record_failed() if durable is None else no_record(self._way.reason)
 
-    def _clear(self, slot: int, durable: bool = True) -> None:
+    def _clear(self, slot: int, durable: bool | None) -> None:
         """Its fate is known, whatever it is."""
-        del durable
-        # Without a hub nobody has taken the record: the slot stays, so that it is found later.
-        if slot >= 0 and not self._way.lost:
+        # What nobody has taken, for want of a hub or by a defect, keeps its slot, so that it is found later.
+        if slot >= 0 and durable is not None and not self._way.lost:
             self._slots.clear(slot)
+
+
+def record_failed() -> RecordFailed:
+    """The refusal that a client sees when a defect of ours kept its record from being made."""
+    return RecordFailed(
+        "The gateway failed to make this request's audit record, so its answer is withheld; its log has the "
+        "details under this answer's request id. Report it, then retry."
+    )
 
 
 def no_record(reason: str) -> NoRecord:

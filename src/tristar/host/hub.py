@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+import structlog
 
 from tristar.audit.draft import Draft
 from tristar.audit.options import WriterHealth
@@ -30,6 +31,8 @@ TICK_S = 0.1
 REFUSAL_STATUS = 503
 
 Settled = Callable[[bool], None]
+
+_log = structlog.get_logger("tristar.host")
 
 
 class Entry(msgspec.Struct, eq=False):
@@ -161,15 +164,15 @@ class Hub:
             if settled is not None:
                 settled(True)  # noqa: FBT003 - the callback's one argument
             return
-        entry = Entry(account, self.clock.monotonic(), settled)
-        if not self._strict:
-            self._count(account)
-            entry.counted = True
-        self._pending[entry] = None
+        entry = Entry(account, self.clock.monotonic(), settled, counted=not self._strict)
         try:
             self._append(draft, entry)
         except AuditUnavailable as error:
             self._lose(entry, str(error))
+        else:
+            self._pending[entry] = None
+        if not self._strict:
+            self._count(account)
 
     def _append(self, draft: Draft, token: object) -> None:
         if self._writer is None:
@@ -179,13 +182,16 @@ class Hub:
     def _count(self, account: Account | None) -> None:
         if account is None:
             return
-        if self.books is not None:
-            self.books.count(account)
-        if account.action == "llm_call":
-            self.calls.take(account)
-            self.vitals.take(account)
-        if self.chronicle is not None:
-            self.chronicle.take(account)
+        try:
+            if self.books is not None:
+                self.books.count(account)
+            if account.action == "llm_call":
+                self.calls.take(account)
+                self.vitals.take(account)
+            if self.chronicle is not None:
+                self.chronicle.take(account)
+        except Exception:  # noqa: BLE001 - the record is made: nobody's answer may hang on a defect of counting
+            _log.exception("a request could not be counted")
 
     def _committed(self, tokens: Sequence[object], error: AuditUnavailable | None) -> None:
         if error is not None:

@@ -30,6 +30,8 @@ BLOCK = 1024
 RESOURCE_LIMIT = 200
 
 FREE, OPEN, CLOSING, UNAUDITED, INTERNAL = 0, 1, 2, 3, 4
+UNRECORDED = bytes([OPEN, CLOSING, INTERNAL])
+"""The states of audited requests whose records are not known to be durable."""
 
 _LENGTH = struct.Struct("<H")
 
@@ -124,6 +126,10 @@ class SlotTable:
         """The request has ended, but its record is not durable yet."""
         self._map[HEADER_BYTES + slot] = CLOSING
 
+    def dismiss(self, slot: int) -> None:
+        """The request has ended and gets no record; the slot is still to be cleared."""
+        self._map[HEADER_BYTES + slot] = FREE
+
     def clear(self, slot: int) -> None:
         """The request is recorded; the slot is free."""
         self._map[HEADER_BYTES + slot] = FREE
@@ -134,9 +140,11 @@ class SlotTable:
         return _active(self._map, self._cells)
 
     def close(self) -> None:
-        """Remove the file: every request of this process is recorded."""
+        """Let go of the file, and remove it where every request of this process is recorded."""
+        is_done = not any(state in self._map[HEADER_BYTES : self._cells] for state in UNRECORDED)
         self._map.close()
-        self.path.unlink(missing_ok=True)
+        if is_done:
+            self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
 
@@ -161,7 +169,7 @@ class SlotReader:
         states = self._map[HEADER_BYTES : self._cells]
         found = []
         for slot, state in enumerate(states):
-            if state in {OPEN, CLOSING, INTERNAL}:
+            if state in UNRECORDED:
                 at = self._cells + slot * CELL_BYTES
                 (length,) = _LENGTH.unpack_from(self._map, at)
                 try:
