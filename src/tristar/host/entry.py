@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -76,7 +75,7 @@ class HostLedger:
         self._clock = clock
         self._strict = strict
         self.check = way.check
-        self._closed: deque[tuple[Exchange, Settle]] = deque()
+        self._closed: list[tuple[Exchange, Settle]] = []
 
     def begin(self, exchange: Exchange) -> None:
         """See `Ledger.begin`."""
@@ -109,28 +108,30 @@ class HostLedger:
         whoever reads the books comes in a later turn. Over a link it goes at once, before the answer does.
         """
         if not self._way.is_here:
-            self._enter(exchange, settled)
+            self._enter([(exchange, settled)])
             return
         if not self._closed:
             self._loop.call_soon(self._enter_all)
         self._closed.append((exchange, settled))
 
     def _enter_all(self) -> None:
-        while self._closed:
-            self._enter(*self._closed.popleft())
+        closed, self._closed = self._closed, []
+        self._enter(closed)
 
-    def _enter(self, exchange: Exchange, settled: Settle) -> None:
-        """Enter it; a defect of ours costs this request its answer, never another one its record.
+    def _enter(self, closed: Sequence[tuple[Exchange, Settle]]) -> None:
+        """Enter these; a defect of ours costs a request its own answer, never another one its record.
 
         The slot of what could not be entered stays: whoever reads this process's table once it has ended
         records and counts it as an orphan.
         """
-        try:
-            draft = self._scribe.from_exchange(exchange) if exchange.audited else None
-            self._way.enter(draft, exchange.account(), exchange.slot, settled)
-        except Exception:  # noqa: BLE001 - whatever it is, the client and those behind it wait for their fates
-            _log.exception("a request could not be recorded", request_id=exchange.request_id)
-            settled(None)
+        from_exchange, enter = self._scribe.from_exchange, self._way.enter
+        for exchange, settled in closed:
+            try:
+                draft = from_exchange(exchange) if exchange.audited else None
+                enter(draft, exchange.account(), exchange.slot, settled)
+            except Exception:  # noqa: BLE001 - whatever it is, this client and the others wait for their fates
+                _log.exception("a request could not be recorded", request_id=exchange.request_id)
+                settled(None)
 
     async def record(
         self,

@@ -29,6 +29,7 @@ from tristar.routing.catalog import Catalog
 
 TICK_S = 0.1
 REFUSAL_STATUS = 503
+_NOT_OPEN = "the audit writer is not open"
 
 Settled = Callable[[bool], None]
 
@@ -165,8 +166,11 @@ class Hub:
                 settled(True)  # noqa: FBT003 - the callback's one argument
             return
         entry = Entry(account, self.clock.monotonic(), settled, counted=not self._strict)
+        writer = self._writer
         try:
-            self._append(draft, entry)
+            if writer is None:
+                raise AuditUnavailable(_NOT_OPEN)  # noqa: TRY301 - lost like any other
+            writer.append(draft, entry)
         except AuditUnavailable as error:
             self._lose(entry, str(error))
         else:
@@ -176,7 +180,7 @@ class Hub:
 
     def _append(self, draft: Draft, token: object) -> None:
         if self._writer is None:
-            raise AuditUnavailable("the audit writer is not open")
+            raise AuditUnavailable(_NOT_OPEN)
         self._writer.append(draft, token)
 
     def _count(self, account: Account | None) -> None:

@@ -154,14 +154,16 @@ class Breaker:
 
     def succeed(self, permit: int) -> None:
         """The call of that permit came to its proper end."""
-        state = self.observe()
+        state = State.CLOSED
+        if self._open_until is not None or self._forced or self._shown[0] != self._period:
+            state = self.observe()  # the way of few calls
         if permit != self._period:
             return
         self._consecutive = 0
-        if state is State.HALF_OPEN:
-            self._close()
-        elif state is State.CLOSED:
+        if state is State.CLOSED:
             self._window.add(self._clock.monotonic(), failed=False)
+        elif state is State.HALF_OPEN:
+            self._close()
 
     def fail(self, permit: int, retry_after_s: float | None = None) -> None:
         """That call failed in a way that says the llm is ill; `retry_after_s` is its own wish (429)."""
