@@ -161,6 +161,7 @@ class Gateway:
             revoked=ties.revoked,
         )
         self._loads = Loads(clock)
+        self._loads.timed = settings.catalog.by_pace
         self._router = Router(settings.catalog, Chooser(self._loads, SystemRandom()))
         self._prices = Prices(clock)
         self._quota = Quota(ties.limiter, self._prices, clock)
@@ -172,6 +173,7 @@ class Gateway:
         if self.certificate is not None:
             self.certificate.refresh()
         self._router.adopt(settings.catalog)
+        self._loads.timed = settings.catalog.by_pace
         self._quota.forget()
         self._embedder.adopt(settings.memory.embedding_llm)
         self._backfill.wake()

@@ -153,7 +153,7 @@ class Relay:
         outgrown: Llm | None = None
         refused: Refusal | None = None
         for llm in route:
-            if llm.llm_id in errand.asked or (outgrown is not None and not _is_larger(llm, outgrown)):
+            if llm.llm_id in errand.asked or (outgrown is not None and not llm.is_larger_than(outgrown)):
                 continue
             permit = self._free_permit(llm)
             if permit is None and (permit := await self._permit(llm)) is None:
@@ -368,7 +368,8 @@ class Relay:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise UpstreamBroken("The upstream's answer is not one that its API describes.") from error
         self._succeed(attempt, permit, errand, llm)
-        self._loads.answered(llm.llm_id, attempt.duration_s, streamed=False)
+        if self._loads.timed:
+            self._loads.answered(llm.llm_id, attempt.duration_s, streamed=False)
         return WholeAnswer(llm, body, completion)
 
     async def _stream(self, llm: Llm, permit: int, attempt: Attempt, errand: Errand) -> LiveStream:
@@ -397,7 +398,8 @@ class Relay:
         except BaseException:
             stream.abort()
             raise
-        self._loads.answered(llm.llm_id, self._clock.monotonic() - started, streamed=True)
+        if self._loads.timed:
+            self._loads.answered(llm.llm_id, self._clock.monotonic() - started, streamed=True)
         return stream
 
     async def _send(
@@ -496,10 +498,3 @@ _Once = Callable[[Llm, int, Attempt, Errand], Awaitable[T]]
 def _check_size(answer_bytes: int) -> None:
     if answer_bytes > ANSWER_LIMIT_BYTES:
         raise UpstreamBroken(f"The upstream's answer exceeds {ANSWER_LIMIT_BYTES} bytes.")
-
-
-def _is_larger(llm: Llm, outgrown: Llm) -> bool:
-    """Whether an llm takes more context than one that was too small; one that does not say may."""
-    if llm.context_tokens is None or outgrown.context_tokens is None:
-        return llm.context_tokens is None
-    return llm.context_tokens > outgrown.context_tokens

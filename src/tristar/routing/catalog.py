@@ -91,6 +91,12 @@ class Llm:
         """Whether the next llm may be asked while this one is at it."""
         return self.hedge_after_s is not None or self.hedge_percentile is not None
 
+    def is_larger_than(self, outgrown: "Llm") -> bool:
+        """Whether it takes more context than one that was too small; one that does not say may."""
+        if self.context_tokens is None or outgrown.context_tokens is None:
+            return self.context_tokens is None
+        return self.context_tokens > outgrown.context_tokens
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -126,6 +132,13 @@ class Catalog:
         self.pools: Mapping[str, Pool] = {pool.llm_id: pool for pool in pools}
         """Every name that stands for several llms."""
         self._open: dict[str, Provider] = {provider.name: provider for provider in open_providers}
+
+    @property
+    def by_pace(self) -> bool:
+        """Whether it matters how fast its llms answer: to a pool that takes the fastest, or to a hedge."""
+        return any(pool.choose == "lowest_latency" for pool in self.pools.values()) or any(
+            llm.hedge_percentile is not None for llm in self.llms.values()
+        )
 
     @property
     def names(self) -> Sequence[str]:

@@ -45,6 +45,8 @@ class Loads:
         self._clock = clock
         self._in_flight: dict[str, int] = {}
         self._paces: dict[tuple[str, bool], _Pace] = {}
+        self.timed = True
+        """Whether anybody asks how fast an llm is; where nobody does, `answered` need not be told."""
 
     def began(self, llm_id: str) -> None:
         """An attempt is on its way."""
