@@ -291,6 +291,20 @@ def test_a_chunk_may_hold_thoughts_a_text_and_calls_at_once() -> None:
     assert (piece.text, piece.thinking, piece.calls) == ("Hi.", "Hm.", [CallPiece(0, "c1", "f", "{}")])
 
 
+@pytest.mark.parametrize("beside", ["refusal", "function_call", "audio"])
+def test_a_chunk_with_a_text_and_more_is_not_taken_for_one_of_text_alone(beside: str) -> None:
+    """A refusal is kept; what only OpenAI's own API knows is not carried on by another llm."""
+    delta = {"content": "Hi.", beside: "No." if beside == "refusal" else {"id": "x"}}
+    chunk, reader = json.dumps({"choices": [{"delta": delta}]}).encode(), ChunkReader()
+    texts = reader.read_texts([chunk], 0)
+    piece = reader.read(chunk)
+
+    assert texts == []
+    assert piece.text == "Hi."
+    assert (piece.refusal, piece.opaque) == (("No.", False) if beside == "refusal" else ("", True))
+    assert not piece.is_plain()
+
+
 @given(pieces=streams(), places=st.sets(st.integers(0, 40), max_size=3))
 def test_a_message_stays_whole_whatever_its_upstream_loses(pieces: list[Piece], places: set[int]) -> None:
     """Any events may be lost: blocks still begin before they go on, one after the other, each ended once."""

@@ -26,10 +26,11 @@ calls = st.lists(st.sampled_from(["", "{}", '{"a":{"b":1}}']), max_size=3)
 
 @st.composite
 def messages(draw: st.DrawFn) -> Json:
-    """An assistant's message in OpenAI's words: a refusal, or thoughts, text and calls, any of them empty."""
-    if draw(st.booleans()):
-        return {"refusal": draw(words)}
+    """An assistant's message in OpenAI's words: thoughts, text and a refusal or calls, any of them empty."""
     told: Json = {"reasoning_content": draw(words), "content": draw(words)}
+    if draw(st.booleans()):
+        kept = draw(st.sets(st.sampled_from(sorted(told))))
+        return {name: value for name, value in told.items() if name in kept} | {"refusal": draw(words)}
     tools = [
         {"id": f"{'c' * 300}{n}", "type": "function", "function": {"name": "f", "arguments": arguments}}
         for n, arguments in enumerate(draw(calls))
@@ -46,9 +47,12 @@ def whole(surface: str, message: Json, finish: str, usage: Json | None) -> Json:
     return told
 
 
-def streamed(surface: str, message: Json, finish: str, usage: Json | None) -> list[Json]:
-    """The events of the surface's stream."""
-    deltas: list[Json] = [{name: value} for name, value in message.items() if name != "tool_calls"]
+def streamed(
+    surface: str, message: Json, finish: str, usage: Json | None, *, at_once: bool = False
+) -> list[Json]:
+    """The events of the surface's stream; all of the message but its calls comes `at_once`, or bit by bit."""
+    said = {name: value for name, value in message.items() if name != "tool_calls"}
+    deltas: list[Json] = [said] if at_once else [{name: value} for name, value in said.items()]
     deltas += [{"tool_calls": [tool | {"index": n}]} for n, tool in enumerate(message.get("tool_calls", ()))]
     events: list[Json] = [{"model": "m", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     events.append({"model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
@@ -64,24 +68,33 @@ finishes = st.sampled_from(["stop", "length", "tool_calls", "content_filter", "o
 
 
 @settings(max_examples=200)
-@given(message=messages(), finish=finishes, usage=usages)
-def test_a_message_ends_as_it_would_have_come_whole(message: Json, finish: str, usage: Json | None) -> None:
-    """Blocks in the same order, the same stop reason, the same tokens."""
+@given(message=messages(), finish=finishes, usage=usages, at_once=st.booleans())
+def test_a_message_ends_as_it_would_have_come_whole(
+    message: Json, finish: str, usage: Json | None, *, at_once: bool
+) -> None:
+    """The same texts in the same blocks in the same order, the same stop reason, the same tokens."""
     told = whole("messages", message, finish, usage)
-    events = streamed("messages", message, finish, usage)
+    events = streamed("messages", message, finish, usage, at_once=at_once)
     end = next(event for event in events if event["type"] == "message_delta")
-    begun = [event["content_block"]["type"] for event in events if "content_block" in event]
+    begun = [event["content_block"] for event in events if "content_block" in event]
+    for event in events:
+        if event["type"] == "content_block_delta" and "text" in event["delta"]:
+            begun[event["index"]]["text"] += event["delta"]["text"]
 
-    assert begun == [block["type"] for block in told["content"]]
+    assert [(block["type"], block.get("text")) for block in begun] == [
+        (block["type"], block.get("text")) for block in told["content"]
+    ]
     assert (end["delta"]["stop_reason"], end["usage"]) == (told["stop_reason"], told["usage"])
 
 
 @settings(max_examples=200)
-@given(message=messages(), finish=finishes, usage=usages)
-def test_a_response_ends_as_it_would_have_come_whole(message: Json, finish: str, usage: Json | None) -> None:
+@given(message=messages(), finish=finishes, usage=usages, at_once=st.booleans())
+def test_a_response_ends_as_it_would_have_come_whole(
+    message: Json, finish: str, usage: Json | None, *, at_once: bool
+) -> None:
     """The same output but for its ids, the same status, the same tokens."""
     told = whole("responses", message, finish, usage)
-    last = streamed("responses", message, finish, usage)[-1]["response"]
+    last = streamed("responses", message, finish, usage, at_once=at_once)[-1]["response"]
 
     assert gist(last) == gist(told)
 

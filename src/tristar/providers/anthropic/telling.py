@@ -90,8 +90,10 @@ class EventWriter:
         if piece.redacted:
             self._flush(events)
             self._start(events, "redacted", {"type": "redacted_thinking", "data": piece.redacted})
-        if piece.text or piece.refusal:
-            self._say(piece.text or piece.refusal, events)
+        if piece.text:
+            self._say("text", piece.text, events)
+        if piece.refusal:
+            self._say("refusal", piece.refusal, events)
         for call in piece.calls:
             for part, begins in self._calls.add(call):
                 self._use(part, events, begins=begins)
@@ -155,10 +157,11 @@ class EventWriter:
     def _add(self, events: list[bytes], delta: Json) -> None:
         events.append(event("content_block_delta", index=self._open, delta=delta))
 
-    def _say(self, text: str, events: list[bytes]) -> None:
-        if self._open is None or self._kind != "text":
+    def _say(self, kind: str, text: str, events: list[bytes]) -> None:
+        """Text, or a refusal: a text block of its own, as in a whole answer."""
+        if self._open is None or self._kind != kind:
             self._flush(events)
-            self._start(events, "text", {"type": "text", "text": ""})
+            self._start(events, kind, {"type": "text", "text": ""})
         self._add(events, {"type": "text_delta", "text": text})
 
     def _think(self, piece: Piece, events: list[bytes]) -> None:

@@ -121,7 +121,7 @@ def _part(part: Part) -> Json:
         case Audio():
             return _inline(part.data, f"audio/{part.format}")
     raise CannotCarry(
-        f"A {type(part).__name__.lower()} as it is here cannot be shown to this model's provider.",
+        f"A {type(part).__name__.lower()} as it is in `messages` cannot be shown to this model's provider.",
         param="messages",
     )
 

@@ -131,8 +131,13 @@ def _part(part: Part) -> Json:
             name = part.name or "document.pdf"
             told = {"filename": name, "file_data": f"data:{part.media_type};base64,{data}"}
             return {"type": "file", "file": told}
+        case Document(url=str()):
+            raise CannotCarry(
+                "A document in `messages` reaches this model's provider only with its data, not by address.",
+                param="messages",
+            )
     raise CannotCarry(
-        f"A {type(part).__name__.lower()} as it is here cannot be shown to this model's provider.",
+        f"A {type(part).__name__.lower()} as it is in `messages` cannot be shown to this model's provider.",
         param="messages",
     )
 

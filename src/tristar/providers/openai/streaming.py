@@ -110,6 +110,9 @@ class ChunkReader:
                     or delta.tool_calls is not NULL
                     or delta.reasoning_content
                     or delta.reasoning
+                    or delta.refusal
+                    or delta.function_call is not NULL
+                    or delta.audio is not NULL
                 ):
                     self._ahead, self._chunk = data, chunk
                     break
@@ -139,7 +142,9 @@ class ChunkReader:
         if isinstance(delta.content, str) and delta.content:
             piece.is_output = True
             piece.text = delta.content
-            if delta.tool_calls is NULL and not delta.reasoning_content and not delta.reasoning:
+            if delta.tool_calls is delta.function_call is delta.audio is NULL and not (
+                delta.reasoning_content or delta.reasoning or delta.refusal
+            ):
                 return
         _read_rest(delta, piece)
 
