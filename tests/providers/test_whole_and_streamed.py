@@ -19,7 +19,13 @@ COUNTED = Usage(1, 2)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 counts = st.none() | st.integers(0, 50)
 usages = st.none() | st.fixed_dictionaries(
-    {"prompt_tokens": counts, "completion_tokens": counts, "total_tokens": counts}
+    {"prompt_tokens": counts, "completion_tokens": counts, "total_tokens": counts},
+    optional={
+        "prompt_tokens_details": st.none()
+        | st.fixed_dictionaries({}, optional={"cached_tokens": counts, "cache_creation_tokens": counts}),
+        "completion_tokens_details": st.none()
+        | st.fixed_dictionaries({}, optional={"reasoning_tokens": counts}),
+    },
 )
 calls = st.lists(st.sampled_from(["", "{}", '{"a":{"b":1}}']), max_size=3)
 
