@@ -15,6 +15,7 @@ from typing import IO
 
 import structlog
 
+from tristar import __version__
 from tristar.app import Host
 from tristar.edge.tally import Tally
 from tristar.host.orphans import FOLDER
@@ -106,7 +107,8 @@ class Crew:
         assert process.stdin is not None  # noqa: S101 - asked for
         self._running.add(process.pid)
         # In a thread: more keys than a pipe holds wait until the worker reads.
-        await asyncio.to_thread(_tell_all, process.stdin, pickle.dumps(told))
+        message = pickle.dumps(__version__) + pickle.dumps(told)
+        await asyncio.to_thread(_tell_all, process.stdin, message)
         return Worker(process.pid, process.wait)
 
     def _begin(self) -> "subprocess.Popen[bytes]":

@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 import uvloop
 
-from tristar import heap
+from tristar import __version__, heap
 from tristar.app import hosting, reload_on_hangup, solo
 from tristar.auth.shelf import Handed
 from tristar.clock import SystemClock
@@ -28,6 +28,7 @@ from tristar.sdnotify import NOBODY, ServiceManager
 from tristar.settings import Settings
 
 BACKLOG = 2048
+_UPGRADED = "another version of TriStar was installed while it runs; restart it"
 DRAIN_MARGIN_S = 5.0
 
 _log = structlog.get_logger("tristar")
@@ -71,10 +72,23 @@ def _live(
 
 
 def serve_worker() -> int:
-    """A worker's whole life; settings and known keys come from the supervisor through standard input."""
-    told = pickle.load(sys.stdin.buffer)  # nosec B301 # noqa: S301 - written by our own parent process
-    settings, descriptor, tally, number, handed = told
+    """A worker's whole life; settings and known keys come from the supervisor through standard input.
+
+    Before them comes the supervisor's version: this process imports what is installed now, perhaps another.
+    """
+    version = pickle.load(sys.stdin.buffer)  # nosec B301 # noqa: S301 - written by our own parent process
+    try:
+        told = pickle.load(sys.stdin.buffer)  # nosec B301 # noqa: S301 - the same
+        settings, descriptor, tally, number, handed = told
+    except Exception:
+        if version != __version__:
+            configure()
+            _log.error(_UPGRADED, running=version, installed=__version__)
+            return 1
+        raise
     configure(settings.logs)
+    if version != __version__:
+        _log.warning(_UPGRADED, running=version, installed=__version__)
     place = Place(Tally(tally, settings.server.workers), number)
     with socket.socket(fileno=descriptor) as listener:
         return _live(settings, listener, place, handed=handed)
