@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from tristar.auth.keys import Keys, MadeKey, NewKey, StoredKey
-from tristar.auth.terms import shown, shown_by_llm
+from tristar.auth.outline import outline as outline  # noqa: PLC0414 - for the commands, which load this late
+from tristar.auth.outline import trail
 from tristar.cli.endings import Misused
 from tristar.cli.recording import Recorder, operator, refuse_stranger
 from tristar.cli.terminal import FAILED, fail
@@ -31,7 +32,7 @@ def make(settings: Settings, recorder: Recorder, new: NewKey) -> MadeKey:
     async def work(keys: Keys) -> MadeKey:
         made = await keys.make(new, f"os:{operator()}")
         try:
-            await recorder.record("key_created", f"/admin/keys/{made.stored.id}", _trail(made.stored))
+            await recorder.record("key_created", f"/admin/keys/{made.stored.id}", trail(made.stored))
         except AuditUnavailable as error:
             await keys.revoke(made.stored.id)
             fail(f"No key was made: the audit log cannot record it ({error}).", FAILED)
@@ -50,7 +51,7 @@ def change(settings: Settings, recorder: Recorder, key_id: str, edit: Edit, told
 
     async def work(keys: Keys) -> StoredKey:
         changed = await keys.change(key_id, edit)
-        details = _trail(changed.after) | {"changed": sorted(told)}
+        details = trail(changed.after) | {"changed": sorted(told)}
         await _record_update(keys, recorder, changed.before, details)
         return changed.after
 
@@ -63,7 +64,7 @@ def rotate(settings: Settings, recorder: Recorder, key_id: str, overlap_s: float
     async def work(keys: Keys) -> MadeKey:
         made = await keys.rotate(key_id, overlap_s)
         assert made.before is not None  # noqa: S101 - it was rotated
-        details = _trail(made.stored) | {"changed": ["key"], "overlap_s": overlap_s}
+        details = trail(made.stored) | {"changed": ["key"], "overlap_s": overlap_s}
         await _record_update(keys, recorder, made.before, details)
         return made
 
@@ -91,7 +92,7 @@ def revoke(settings: Settings, recorder: Recorder, key_id: str) -> StoredKey:
     async def work(keys: Keys) -> StoredKey:
         stored = await keys.revoke(key_id)
         try:
-            await recorder.record("key_revoked", f"/admin/keys/{key_id}", _trail(stored))
+            await recorder.record("key_revoked", f"/admin/keys/{key_id}", trail(stored))
         except AuditUnavailable as error:
             fail(f"{key_id} is revoked, but the audit log could not record it: {error}.", FAILED)
         return stored
@@ -148,39 +149,6 @@ def state(key: StoredKey, now_s: float) -> str:
     return f"{'active until' if key.expires_at > now_s else 'expired'} {moment(key.expires_at)}"
 
 
-def _trail(key: StoredKey) -> dict[str, object]:
-    """What the audit log keeps of a key: as of one made through /admin/keys."""
-    return {
-        "key_id": key.id,
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "expires_at": moment(key.expires_at),
-        "prompt_policy": key.prompt_policy,
-    }
-
-
-def outline(key: StoredKey) -> dict[str, object]:
-    """A key for a script, under the names that /admin/keys has."""
-    return {
-        "id": key.id,
-        "name": key.name,
-        "hint": key.hint,
-        "scopes": key.scopes,
-        "llms": key.llms,
-        "projects": key.projects,
-        **shown(key.limits),
-        "allow_unpriced": key.limits.allow_unpriced,
-        "llm_limits": shown_by_llm(key.llm_limits),
-        "prompt_policy": key.prompt_policy,
-        "created_at": moment(key.created_at),
-        "created_by": key.created_by,
-        "expires_at": moment(key.expires_at),
-        "revoked_at": moment(key.revoked_at),
-        "last_used_at": moment(key.last_used_at),
-        "former_until": moment(key.former_until),
-    }
-
-
 def moment(seconds: float | None) -> str | None:
-    """A time of the database for people and scripts."""
+    """A time of the database for people: to the second."""
     return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

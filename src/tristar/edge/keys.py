@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -12,8 +12,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from tristar.auth.actor import Actor, Limits
 from tristar.auth.grants import check_grant
 from tristar.auth.keys import Keys, NewKey, StoredKey, terms_of, with_limits
+from tristar.auth.outline import outline, trail
 from tristar.auth.scopes import Scope, parse
-from tristar.auth.terms import microusd, shown, shown_by_llm
+from tristar.auth.terms import microusd
 from tristar.edge.access import Events, exchange, refusals, requires
 from tristar.edge.keylimits import ByLlm, Count, LlmLimits, Usd, limits_by_llm
 from tristar.errors import BadRequest, NoRecord
@@ -179,8 +180,8 @@ class _KeyRoutes:
         new = _new_key(body)
         check_grant(new, actor)
         made = await self._keys.make(new, actor.key_id)
-        await self._events.record("key_created", f"/admin/keys/{made.stored.id}", _trail(made.stored), story)
-        return _answer(_shown(made.stored) | {"key": made.secret}, 201)
+        await self._events.record("key_created", f"/admin/keys/{made.stored.id}", trail(made.stored), story)
+        return _answer(outline(made.stored) | {"key": made.secret}, 201)
 
     async def listed(
         self,
@@ -190,11 +191,11 @@ class _KeyRoutes:
     ) -> Response:
         """Keys, newest first."""
         page = await self._keys.page(limit, cursor)
-        return _answer({"data": [_shown(key) for key in page.keys], "next_cursor": page.next_cursor})
+        return _answer({"data": [outline(key) for key in page.keys], "next_cursor": page.next_cursor})
 
     async def shown(self, key_id: str, _actor: Admin) -> Response:
         """One key."""
-        return _answer(_shown(await self._keys.one(key_id)))
+        return _answer(outline(await self._keys.one(key_id)))
 
     async def change(self, key_id: str, body: KeyChange, actor: Admin, story: Story) -> Response:
         """Change a key's terms: within 2 s they hold everywhere. The key itself stays.
@@ -210,9 +211,9 @@ class _KeyRoutes:
             return after
 
         changed = await self._keys.change(key_id, edit)
-        details = _trail(changed.after) | {"changed": sorted(told)}
+        details = trail(changed.after) | {"changed": sorted(told)}
         await self._record_update(changed.before, details, story)
-        return _answer(_shown(changed.after))
+        return _answer(outline(changed.after))
 
     async def rotate(self, key_id: str, body: Rotation, actor: Admin, story: Story) -> Response:
         """Replace a key: the new one works at once, the present one for `overlap_s` more.
@@ -222,9 +223,9 @@ class _KeyRoutes:
         """
         made = await self._keys.rotate(key_id, body.overlap_s, lambda before: check_grant(before, actor))
         assert made.before is not None  # noqa: S101 - it was rotated
-        details = _trail(made.stored) | {"changed": ["key"], "overlap_s": body.overlap_s}
+        details = trail(made.stored) | {"changed": ["key"], "overlap_s": body.overlap_s}
         await self._record_update(made.before, details, story)
-        return _answer(_shown(made.stored) | {"key": made.secret})
+        return _answer(outline(made.stored) | {"key": made.secret})
 
     async def _record_update(self, before: StoredKey, details: Mapping[str, object], story: Exchange) -> None:
         """Record a change; one that cannot be recorded is undone."""
@@ -237,7 +238,7 @@ class _KeyRoutes:
     async def revoke(self, key_id: str, _actor: Admin, story: Story) -> Response:
         """Revoke a key: within 2 s it is refused everywhere. Doing so again changes nothing."""
         revoked = await self._keys.revoke(key_id)
-        await self._events.record("key_revoked", f"/admin/keys/{key_id}", _trail(revoked), story)
+        await self._events.record("key_revoked", f"/admin/keys/{key_id}", trail(revoked), story)
         return Response(status_code=204)
 
 
@@ -274,44 +275,6 @@ def _new_key(body: KeyRequest) -> NewKey:
         expires_at=None if body.expires_at is None else body.expires_at.timestamp(),
         prompt_policy=body.prompt_policy,
         llm_limits=limits_by_llm(body.llm_limits, allow_unpriced=body.allow_unpriced),
-    )
-
-
-def _trail(key: StoredKey) -> dict[str, object]:
-    """What the audit log keeps of a key."""
-    return {
-        "key_id": key.id,
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "expires_at": _moment(key.expires_at),
-        "prompt_policy": key.prompt_policy,
-    }
-
-
-def _shown(key: StoredKey) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "hint": key.hint,
-        "scopes": key.scopes,
-        "llms": key.llms,
-        "projects": key.projects,
-        **shown(key.limits),
-        "allow_unpriced": key.limits.allow_unpriced,
-        "llm_limits": shown_by_llm(key.llm_limits),
-        "prompt_policy": key.prompt_policy,
-        "created_at": _moment(key.created_at),
-        "created_by": key.created_by,
-        "expires_at": _moment(key.expires_at),
-        "revoked_at": _moment(key.revoked_at),
-        "last_used_at": _moment(key.last_used_at),
-        "former_until": _moment(key.former_until),
-    }
-
-
-def _moment(seconds: float | None) -> str | None:
-    return (
-        None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
     )
 
 
