@@ -25,9 +25,17 @@ BEGUN = 40
 
 
 def every(gateway: Gateway) -> dict[str, dict[str, Any]]:
-    """Every entry that the gateway shows, by id."""
-    lines = gateway.request("GET", "/v1/memory/export").text.splitlines()
-    return {entry["id"]: entry for entry in map(json.loads, lines)}
+    """Every entry that the gateway shows, by id.
+
+    A worker that could not connect to its database tries again after a second: each worker has its own.
+    """
+    deadline = time.monotonic() + 10.0
+    while (export := gateway.request("GET", "/v1/memory/export")).status_code == 503:
+        assert time.monotonic() < deadline, export.text
+        assert export.headers["retry-after"], export.text
+        time.sleep(0.05)
+    assert export.status_code == 200, export.text
+    return {entry["id"]: entry for entry in map(json.loads, export.text.splitlines())}
 
 
 class Writing:
