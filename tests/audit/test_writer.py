@@ -351,3 +351,18 @@ def test_after_close_nothing_is_accepted(bench: Bench) -> None:
 
     with pytest.raises(AuditUnavailable, match="closed"):
         writer.append(draft("late"))
+
+
+def test_larger_batches_are_followed_by_longer_pauses() -> None:
+    """A few callers wait for nobody; the more there are, the more share a sync, up to a bound."""
+    options = WriterOptions(linger_s=0.001, crowd=4)
+    pauses_ms = [round(options.pause_after_s(count) * 1e3, 3) for count in (0, 3, 4, 8, 16, 32, 1000)]
+
+    assert pauses_ms == [0, 0, 1, 1, 2, 4, 4]
+
+
+def test_records_nobody_waits_for_gather_as_long_as_they_are_told() -> None:
+    """Relaxed records: however many came, the time that they linger is the same."""
+    options = WriterOptions(linger_s=0.02, crowd=1)
+
+    assert {options.pause_after_s(count) for count in (1, 200, 60_000)} == {0.02}

@@ -18,7 +18,9 @@ class WriterOptions:
 
     After a batch of at least `crowd` records the next one begins no sooner than `linger_s` after it, since
     each batch costs the same whatever it holds; with `crowd` 1 records linger wherever another came shortly
-    before, which is for callers that do not wait for them. While the disk fails, waiting records are given up
+    before, which is for callers that do not wait for them. Of larger batches each record adds
+    `linger_per_record_s` to that time, up to `longest_linger_s`: the more callers there are, the less it is
+    beside what they wait for each other. While the disk fails, waiting records are given up
     after `give_up_s`.
     """
 
@@ -28,11 +30,19 @@ class WriterOptions:
     capacity: int = 65_536
     max_batch_bytes: int = 1 << 20
     linger_s: float = 0.001
+    linger_per_record_s: float = 0.000125
+    longest_linger_s: float = 0.004
     crowd: int = 4
     give_up_s: float = 2.0
     publish_s: float = 1.0
     reserve_bytes: int = 4 << 20
     compress_level: int = 3
+
+    def pause_after_s(self, count: int) -> float:
+        """How long after a batch of so many records began the next one may begin, seconds."""
+        if count < self.crowd:
+            return 0.0
+        return max(self.linger_s, min(count * self.linger_per_record_s, self.longest_linger_s))
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,7 +271,7 @@ class AuditWriter:
         if self._down and not self._closing:
             self._intake.wait(1 << 61, self._retry_s)
             self._give_up()
-        elif self._last_count >= self._options.crowd:
+        else:
             self._pace()
         if self._clock.monotonic() >= self._tick_due_s:
             self._tick()
@@ -290,10 +290,11 @@ class AuditWriter:
         return True
 
     def _pace(self) -> None:
-        """Under load, let a batch gather: not sooner than `linger_s` after the last one began."""
-        linger_s = self._options.linger_s - (self._clock.monotonic() - self._began_s)
-        if linger_s > 0:
-            self._intake.wait(self._options.max_batch_bytes, linger_s)
+        """Under load, let a batch gather: not too soon after the last one began."""
+        due_s = self._began_s + self._options.pause_after_s(self._last_count)
+        wait_s = due_s - self._clock.monotonic()
+        if wait_s > 0:
+            self._intake.wait(self._options.max_batch_bytes, wait_s)
 
     def _batch_bytes(self) -> int:
         active = self._ledger.active
