@@ -1,6 +1,7 @@
 """Who guesses keys at a running gateway is slowed down, counted, and cannot fill its log."""
 
 import time
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -46,23 +47,34 @@ def test_a_change_and_a_revocation_reach_every_worker(gateway: StartGateway, wor
     key = {"authorization": f"Bearer {made['key']}"}
     path = f"/admin/keys/{made['id']}"
 
-    def settled(wanted: int) -> bool:
-        """Every worker says so, within the time that is promised and what the test machine adds."""
+    def within(holds: Callable[[], bool]) -> bool:
+        """Whether it holds within the time that is promised and what the test machine adds."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            told = {running.request("GET", "/v1/memory", headers=key).status_code for _ in range(4 * workers)}
-            if told == {wanted}:
+            if holds():
                 return True
         return False
+
+    def settled(wanted: int) -> bool:
+        """The workers say so; which of them are asked is the kernel's choice."""
+
+        def told() -> set[int]:
+            answers = [running.request("GET", "/v1/memory", headers=key) for _ in range(4 * workers)]
+            return {answer.status_code for answer in answers}
+
+        return within(lambda: told() == {wanted})
+
+    def measured(wanted: int) -> bool:
+        return within(lambda: running.scrape().value("ailinux_key_revocation_lag_seconds_count") == wanted)
 
     assert settled(403)
     running.request("PATCH", path, headers=ADMIN, json={"scopes": ["chat", "memory:read"]})
     assert settled(200)
     running.request("DELETE", path, headers=ADMIN)
     assert settled(401)
-    measured = running.scrape().value("ailinux_key_revocation_lag_seconds_count")
 
-    assert measured == workers
+    # A handful of requests may all have reached one worker: that each was told is what each has measured.
+    assert measured(workers)
     assert_books_balance(running)
 
 
