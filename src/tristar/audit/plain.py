@@ -21,6 +21,9 @@ from tristar.audit import redact
 CUT_KEY = "_truncated"
 """Stands, as `true`, in `details` from which something was cut for want of room."""
 
+_COST_CHARS = 4
+"""What a value costs beside its text: quotes, a comma, a colon."""
+
 _DEPTH = 12
 _KEY_CHARS = 256
 _INTEGER_BITS = 63
@@ -87,7 +90,7 @@ class _Walk:
 
     def value(self, value: object, depth: int) -> object:
         """The plain form of any value. Never raises."""
-        self.left -= 4
+        self.left -= _COST_CHARS
         if value is None or value is True or value is False:
             return value
         kind = type(value)
@@ -151,6 +154,9 @@ class _Walk:
         return redact.MARK
 
     def _sequence(self, value: Iterable[object], depth: int) -> list[object]:
+        if type(value) is list and self._affords(value) and redact.all_ours(value):
+            self.left -= sum(map(len, value)) + _COST_CHARS * len(value)
+            return list(value)
         if isinstance(value, AbstractSet):
             value = sorted(itertools.islice(value, max(1, self.left)), key=_sort_key)
         name = _header_name(value)
@@ -163,6 +169,11 @@ class _Walk:
                 break
             plain.append(self.value(item, depth))
         return plain
+
+    def _affords(self, value: list[object]) -> bool:
+        """Whether nothing in it would be cut, were it ids and hashes of ours."""
+        room = min(self.limit_chars, self.left // max(1, len(value)) - _COST_CHARS)
+        return room >= redact.LONGEST_OURS_CHARS
 
     def _text(self, value: object) -> str:
         limit_chars = max(0, min(self.limit_chars, self.left))

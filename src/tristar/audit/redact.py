@@ -9,7 +9,7 @@ numbers, Luhn), and the providers' own documentation for their key prefixes.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 MARK = "[REDACTED]"
@@ -22,8 +22,14 @@ _SHORTEST_CHARS = 7
 _HARMLESS = re.compile(r"[a-z/.]*(?:[0-9]{1,8}[a-z/.]+)*[0-9]{0,8}")
 """A path, a word, a version: lower-case words and short numbers, with nothing that joins or assigns."""
 
-_OURS = re.compile(r"mem_[0-9a-f]{32}|sha256:[0-9a-f]{64}")
+_OUR_SHAPE = r"(?:mem_[0-9a-f]{32}|sha256:[0-9a-f]{64})"
+_OURS = re.compile(_OUR_SHAPE)
 """An entry's id, a content's hash: a search's record has forty, and their digits are nobody's card."""
+
+_ALL_OURS = re.compile(rf"{_OUR_SHAPE}(?:\n{_OUR_SHAPE})*")
+
+LONGEST_OURS_CHARS = len("sha256:") + 64
+"""No id and no hash of ours has more characters."""
 
 _SECRET_NAMES = frozenset(
     {
@@ -151,6 +157,17 @@ def text(value: str) -> str:
     if "=" in value or ":" in value or "," in value:
         value = _applied(_ASSIGNMENTS, value, lowered)
     return _numbers(value)
+
+
+def all_ours(values: Sequence[object]) -> bool:
+    """Whether these are plain texts, each an id or a hash of ours, which `text` would give back as they are.
+
+    One look at all of them, because a search's record has forty.
+    """
+    if set(map(type, values)) != {str}:
+        return False
+    lines = "\n".join(values)  # type: ignore[arg-type]  # each is a `str`: the types have just been compared
+    return lines.count("\n") == len(values) - 1 and _ALL_OURS.fullmatch(lines) is not None
 
 
 def personal(value: str) -> str:
