@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    cast,
     column,
     delete,
     func,
@@ -73,7 +74,7 @@ class Fts5:
 
 
 class JsonLists:
-    """See `tristar.memory.statements.Lists`. Numbers as JSON, bytes as hex digits."""
+    """See `tristar.memory.statements.Lists`. Numbers as JSON."""
 
     def given(self, numbers: Sequence[int]) -> str:
         """See `Lists.given`."""
@@ -90,7 +91,8 @@ class JsonLists:
 
 def _gathered(values: ColumnElement[Any]) -> ColumnElement[Any]:
     if isinstance(values.type, LargeBinary):
-        return type_coerce(func.group_concat(func.hex(values), ""), _Hex)
+        # Joined by their lengths, whatever is in them; as a text the driver would decode them.
+        return cast(func.group_concat(values, ""), LargeBinary)
     return type_coerce(func.json_group_array(values), _Numbers)
 
 
@@ -100,14 +102,6 @@ class _Numbers(TypeDecorator[list[float]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> list[float] | None:
         del dialect
         return None if value is None else msgspec.json.decode(value)
-
-
-class _Hex(TypeDecorator[bytes]):
-    impl, cache_ok = Text, True
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> bytes | None:
-        del dialect
-        return None if value is None else bytes.fromhex(value)
 
 
 def expression(phrases: Sequence[Phrase], *, any_word: bool = False) -> str:
