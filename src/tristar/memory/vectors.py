@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, select, tuple_
@@ -24,6 +25,9 @@ FRESH_S = 0.25
 PORTION = 2000
 INLINE = 2000
 """So few vectors are searched faster than a thread takes over."""
+
+SEARCHING = max(1, min(4, len(os.sched_getaffinity(0)) // 2))
+"""So many threads search in one process: more would share the same cores, and all of them end late."""
 
 _embeddings = memory_embeddings.c
 
@@ -50,6 +54,7 @@ class Vectors:
         self._revision = -1
         self._looked_at = float("-inf")
         self._refreshing = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(SEARCHING, "memory-nearest")
 
     def load(self) -> None:
         """Load what the first use would load; takes a tenth of a second. Raises SettingsInvalid."""
@@ -84,7 +89,9 @@ class Vectors:
 
     async def aside(self, search: Callable[[], Sequence[int]]) -> Sequence[int]:
         """Run a search in the event loop where that is quick, else in a thread."""
-        return search() if len(self._dims_of) <= INLINE else await asyncio.to_thread(search)
+        if len(self._dims_of) <= INLINE:
+            return search()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, search)
 
     def outdated(self) -> None:
         """Something was added here: the next search looks."""

@@ -35,7 +35,7 @@ PRAGMAS = (
     "PRAGMA secure_delete = ON",
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -16384",
-    # Pages are read where the kernel keeps them, once for all processes: to copy them was a tenth of a search.
+    # Pages are read where the kernel keeps them, once for all processes: copies were a tenth of a search.
     # What a process then sees of the file counts as resident, and goes when memory is short.
     "PRAGMA mmap_size = 1073741824",
     "PRAGMA temp_store = MEMORY",
