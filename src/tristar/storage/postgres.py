@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it ships no annotations
+import msgspec
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
@@ -61,6 +62,7 @@ class PostgresEngine:
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_S,
             hide_parameters=True,
+            json_deserializer=msgspec.json.decode,
         )
         self._looking = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         event.listen(self._engine.sync_engine, "checkout", self._taken)
