@@ -243,7 +243,7 @@ def publish(figures: dict[str, Any]) -> None:
     if before.get("entries") == figures["entries"]:
         both = before["engines"] | figures["engines"]
         figures = figures | {"engines": {engine: both[engine] for engine in ENGINES if engine in both}}
-    RESULTS.write_text(json.dumps(results | {"memory": figures}, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(results | {"memory": figures}, indent=2) + "\n")
     begin, end = "<!-- memory -->\n", "<!-- end memory -->"
     above, _, rest = PAGE.read_text().partition(begin)
     PAGE.write_text(above + begin + table(figures) + end + rest.partition(end)[2])
