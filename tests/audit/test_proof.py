@@ -38,6 +38,29 @@ def test_every_proof_holds(bench: Bench) -> None:
         assert proof.line == bench.lines()[seq].decode()
 
 
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_proof_holds_while_the_writer_replaces_tiles(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, filled: bool
+) -> None:
+    """An incomplete tile is gone when it is read: a wider one stands beside it, or the complete one."""
+    size, read = len(bench.lines()), Path.read_bytes
+    index, width = divmod(size, TILE_WIDTH)
+    found = tile_path(bench.directory, 0, index, width)
+
+    def replaced(path: Path) -> bytes:
+        if path == found and path.exists():
+            path.rename(tile_path(bench.directory, 0, index, TILE_WIDTH if filled else width + 1))
+            if filled:
+                path.parent.rmdir()
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", replaced)
+    proof = prove(bench.directory, size - 1)
+
+    assert check_proof(proof, bench.signer.verifier) == []
+    assert not found.exists()
+
+
 def sha(*parts: bytes) -> bytes:
     """SHA-256 of the parts together."""
     return hashlib.sha256(b"".join(parts)).digest()

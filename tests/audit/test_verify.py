@@ -1,18 +1,22 @@
 """Whatever is done to a log without its key is found, and named."""
 
+import itertools
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.audit.bench import Bench, draft
 
-from tristar.audit.checkpoint import CHECKPOINT, SLOT_BYTES, SLOTS
-from tristar.audit.segments import list_segments
+from tristar.audit.checkpoint import CHECKPOINT, SLOT_BYTES, SLOTS, read_checkpoint
+from tristar.audit.scan import Task, scan
+from tristar.audit.segments import SegmentFile, list_segments
 from tristar.audit.tiles import tile_path
-from tristar.audit.tree import entry_hash, leaf_hash
+from tristar.audit.tree import TILE_WIDTH, entry_hash, leaf_hash
 from tristar.audit.verify import NothingToVerify, Report, verify
-from tristar.audit.writer import WriterOptions
+from tristar.audit.writer import AuditWriter, WriterOptions
 
 _OPTIONS = WriterOptions(max_segment_bytes=40_000, publish_s=0.05, reserve_bytes=4096)
 _COUNT = 1_050
@@ -37,6 +41,23 @@ def _verify(bench: Bench, expect: bytes | None = None) -> Report:
     return verify(bench.directory, bench.signer.verifier, expect, workers=1)
 
 
+def _grown(bench: Bench, writer: AuditWriter, prefix: str, count: int) -> int:
+    """Append so many; the size of a checkpoint that covers them, once older incomplete tiles are gone."""
+    before, kept = len(bench.fates.durable), len(bench.lines())
+    for number in range(count):
+        writer.append(draft(f"{prefix}{number}", at_s=bench.clock.time()), number)
+    bench.fates.wait(before + count)
+    deadline = time.monotonic() + 30
+    while True:
+        assert time.monotonic() < deadline, "nothing is published"
+        path = bench.directory / CHECKPOINT
+        found = read_checkpoint(path.read_bytes(), [bench.signer.verifier]).size if path.exists() else 0
+        partial = {int(path.name) for path in (bench.directory / "tile" / "0").glob("*.p/*")}
+        if found >= kept + count and partial <= {found % TILE_WIDTH}:
+            return found
+        time.sleep(0.01)
+
+
 def _active(bench: Bench) -> Path:
     path = list_segments(bench.directory)[-1].path
     assert path.suffix == ".jsonl"
@@ -50,6 +71,76 @@ def test_an_untouched_log_is_found_good(original: Bench) -> None:
     assert [str(fault) for fault in report.faults] == []
     assert report.size == len(original.lines()) > _COUNT
     assert "--expect-checkpoint" in report.notices[0]
+
+
+@pytest.mark.parametrize("count", [40, 300])
+def test_a_log_that_grows_while_it_is_verified_is_found_good(tmp_path: Path, count: int) -> None:
+    """Incomplete tiles of the checkpoint are gone when they are looked for: wider ones are there."""
+    bench = Bench(tmp_path)
+    writer = bench.open()
+    published = _grown(bench, writer, "a", count)
+
+    def grow(_done: int, _total: int) -> None:
+        nonlocal published
+        published = _grown(bench, writer, f"b{published}-", 7)
+
+    first = published
+    report = verify(bench.directory, bench.signer.verifier, None, grow, workers=1)
+    writer.close()
+
+    assert [str(fault) for fault in report.faults] == []
+    assert published > first
+    assert not tile_path(bench.directory, 0, first // TILE_WIDTH, first % TILE_WIDTH).exists()
+
+
+def test_segments_that_are_compressed_meanwhile_are_found_good(bench: Bench) -> None:
+    """They were plain when they were listed, and had no manifest."""
+    for packed in list_segments(bench.directory)[:-1]:
+        plain = SegmentFile(packed.first, packed.path.with_name(packed.path.name.removesuffix(".zst")))
+        end = packed.first + sum(1 for _ in packed.lines())
+        found = scan(Task(bench.directory, plain, end, last=False, wanted=frozenset(), packed_sha256=""))
+
+        assert not plain.path.exists()
+        assert found.faults == []
+
+
+def test_a_busy_log_is_found_good_each_time(tmp_path: Path) -> None:
+    """While tiles fill, checkpoints follow each other and segments are closed and compressed."""
+    bench, busy = Bench(tmp_path), threading.Event()
+    writer = bench.open(WriterOptions(publish_s=0.001, reserve_bytes=4096, max_segment_bytes=40_000))
+
+    def write() -> None:
+        for number in itertools.count():
+            if busy.is_set():
+                return
+            writer.append(draft(f"x{number}", at_s=bench.clock.time()), number)
+            busy.wait(0.001)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    bench.fates.wait(100)
+    faults = [verify(bench.directory, bench.signer.verifier, workers=1).faults for _ in range(100)]
+    busy.set()
+    writing.join()
+    writer.close()
+
+    assert [str(fault) for found in faults for fault in found] == []
+
+
+def test_a_tile_that_is_gone_is_missed_while_the_log_grows(tmp_path: Path) -> None:
+    """That the log goes on excuses no other tile."""
+    bench = Bench(tmp_path)
+    writer = bench.open()
+    published = _grown(bench, writer, "a", 300)
+    tile_path(bench.directory, 0, 0).unlink()
+
+    def grow(_done: int, _total: int) -> None:
+        _grown(bench, writer, f"b{published}-", 7)
+
+    report = verify(bench.directory, bench.signer.verifier, None, grow, workers=1)
+    writer.close()
+
+    assert ("tile/0/000", "is missing") in [(fault.file, fault.problem) for fault in report.faults]
 
 
 def test_many_processes_find_the_same(original: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ was mended."""
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tristar.audit.scan import UNKNOWN, Scan, stored_leaves
+from tristar.audit.scan import UNKNOWN, Scan
+from tristar.audit.tiles import widest_hashes
 from tristar.audit.tree import (
     EMPTY_ROOT,
     TILE_HEIGHT,
@@ -61,7 +62,7 @@ class Grove:
         if index in self.suspect:
             return self.suspect[index]
         if self._last[0] != index:
-            self._last = (index, stored_leaves(self._directory, index))
+            self._last = (index, widest_hashes(self._directory, 0, index))
         return self._last[1]
 
     def node(self, level: int, index: int) -> bytes:

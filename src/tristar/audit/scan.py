@@ -10,8 +10,8 @@ from pathlib import Path
 
 import zstandard
 
-from tristar.audit.segments import PACKED, PLAIN, SegmentFile, line_seq
-from tristar.audit.tiles import ENTRIES, pack_entries, read_hashes, tile_path
+from tristar.audit.segments import PACKED, PLAIN, SegmentFile, line_seq, list_manifests
+from tristar.audit.tiles import ENTRIES, pack_entries, tile_path, widest_hashes
 from tristar.audit.tree import HASH_BYTES, TILE_WIDTH, entry_hash, hash_lines, leaf_hash, subtree
 
 UNKNOWN = bytes(HASH_BYTES)
@@ -66,7 +66,10 @@ class Task:
 
 def scan(task: Task) -> Scan:
     """Read one segment. Raises FileNotFoundError where it is gone."""
-    return _Scanner(task).result()
+    try:
+        return _Scanner(task).result()
+    except FileNotFoundError:
+        return _Scanner(task).result()  # it was compressed just when it was opened, or is gone
 
 
 class _Scanner:
@@ -99,10 +102,16 @@ class _Scanner:
             return
         with self._segment.path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        if not self._task.packed_sha256:
+        wanted = self._task.packed_sha256 or self._packed_since()
+        if not wanted:
             self._fault(None, "its manifest is missing or damaged")
-        elif found != self._task.packed_sha256:
+        elif found != wanted:
             self._fault(None, "the compressed file is not the one that was written")
+
+    def _packed_since(self) -> str:
+        """By its manifest as it is now: the segment may have been compressed after manifests were listed."""
+        manifest = list_manifests(self._task.directory).get(self._first)
+        return "" if manifest is None else manifest.packed_sha256
 
     def _read(self) -> None:
         """Hash the lines; those behind the last signed record are set aside."""
@@ -139,7 +148,7 @@ class _Scanner:
         while at < len(leaves):
             index, offset = divmod(self._first + at, TILE_WIDTH)
             width = min(TILE_WIDTH - offset, len(leaves) - at)
-            stored = _stored(self._task.directory, index)
+            stored = widest_hashes(self._task.directory, 0, index)
             known = stored[offset : offset + width]
             if known != leaves[at : at + len(known)]:
                 return False
@@ -158,7 +167,7 @@ class _Scanner:
                 continue
             index, offset = divmod(seq, TILE_WIDTH)
             if index != held:
-                held, stored = index, _stored(self._task.directory, index)
+                held, stored = index, widest_hashes(self._task.directory, 0, index)
             result.append(stored[offset] if offset < len(stored) else UNKNOWN)
         return result
 
@@ -218,7 +227,7 @@ class _Scanner:
                 self._scan.roots[index] = subtree(part)
             if not whole or index in self._task.wanted:
                 self._scan.leaves[index] = dict(enumerate(part, at))
-            stored = _stored(self._task.directory, index)
+            stored = widest_hashes(self._task.directory, 0, index)
             offset = at % TILE_WIDTH
             known = stored[offset : offset + len(part)]
             if known != part[: len(known)]:
@@ -231,14 +240,21 @@ class _Scanner:
 
     def _entries_agree(self, index: int, at: int) -> bool:
         """Whether the entry bundle fits; it may be missing where the tile is not written yet."""
-        path = tile_path(self._task.directory, ENTRIES, index)
-        try:
-            raw = path.read_bytes()
-        except OSError:
-            return not tile_path(self._task.directory, 0, index).exists()
+        raw = self._bundle(index)
+        if raw is None and not tile_path(self._task.directory, 0, index).exists():
+            return True
+        raw = raw or self._bundle(index)  # it is written before the tile: by now it is there, or gone
+        if raw is None:
+            return False
         start = at - self._first
         known = self._entries[start : start + TILE_WIDTH]
         return self._scan.reported != set() or raw == pack_entries(known)
+
+    def _bundle(self, index: int) -> bytes | None:
+        try:
+            return tile_path(self._task.directory, ENTRIES, index).read_bytes()
+        except OSError:
+            return None
 
 
 def _present(segment: SegmentFile) -> SegmentFile:
@@ -249,27 +265,6 @@ def _present(segment: SegmentFile) -> SegmentFile:
     if not packed.exists():
         raise FileNotFoundError(str(segment.path))
     return SegmentFile(segment.first, packed)
-
-
-def _stored(directory: Path, index: int) -> list[bytes]:
-    """The leaf hashes of the widest stored form of a tile; none where there is none."""
-    whole = tile_path(directory, 0, index)
-    try:
-        raw = whole.read_bytes()
-    except OSError:
-        return _stored_partial(directory, index, whole)
-    return [raw[at : at + HASH_BYTES] for at in range(0, len(raw), HASH_BYTES)]
-
-
-def _stored_partial(directory: Path, index: int, whole: Path) -> list[bytes]:
-    widths = [int(path.name) for path in whole.with_name(f"{whole.name}.p").glob("*") if path.name.isdigit()]
-    try:
-        return read_hashes(directory, 0, index, max(widths)) if widths else []
-    except OSError:
-        return []
-
-
-stored_leaves = _stored
 
 
 def _by_tile(first: int, leaves: list[bytes]) -> Iterator[tuple[int, int, list[bytes]]]:

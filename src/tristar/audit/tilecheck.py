@@ -1,6 +1,7 @@
 """Whether the files under `tile/` are the tree's hashes."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tristar.audit.gaps import Range
@@ -9,15 +10,24 @@ from tristar.audit.tiles import ENTRIES, TILES, tile_path, unpack_entries
 from tristar.audit.tree import TILE_HEIGHT, TILE_WIDTH, leaf_hash
 
 Problem = tuple[str, str]
+_Place = tuple[int | str, int]
+"""A tile's level, or "entries", and its index."""
 
 
 def check_tiles(
-    directory: Path, grove: Grove, published: int, given_up: Sequence[Range], *, closed: bool
+    directory: Path,
+    grove: Grove,
+    published: int,
+    given_up: Sequence[Range],
+    *,
+    closed: bool,
+    newest: Callable[[], int],
 ) -> Iterator[Problem]:
     """What is wrong with the stored tiles, as (file, problem).
 
-    Those of the `published` size must all be there. In a log that is `closed` there are none beyond its
-    size. Tiles over records that were given up prove nothing and are not looked at.
+    Those of the `published` size must all be there; or of what is the `newest` when they are looked for: a
+    log that is written meanwhile replaces incomplete tiles by wider ones. In a log that is `closed` there are
+    none beyond its size. Tiles over records that were given up prove nothing and are not looked at.
     """
     for path in sorted(_files(directory / TILES)):
         name = str(path.relative_to(directory))
@@ -27,7 +37,7 @@ def check_tiles(
                 yield name, "is no tile"
             continue
         level, index, width = found
-        shift = 0 if level == ENTRIES else int(level) * TILE_HEIGHT
+        shift = _shift(level)
         if _touches(given_up, index * TILE_WIDTH << shift, (index * TILE_WIDTH + width) << shift):
             continue
         if index * TILE_WIDTH + width > grove.size >> shift:
@@ -35,13 +45,17 @@ def check_tiles(
                 yield name, "goes beyond the log"
         elif not _right(path, level, index, width, grove):
             yield name, "is not what the records say"
-    yield from _missing(directory, published, given_up)
+    wanted = list(_wanted(published, given_up))
+    while (wanted := _absent(directory, wanted, published)) and (now := newest()) > published:
+        published = now
+    for kind, index in wanted:
+        yield str(tile_path(directory, kind, index).relative_to(directory)), "is missing"
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            yield path
+    # Not by `rglob`, which fails where a folder of incomplete tiles is removed meanwhile.
+    for root, _, names in os.walk(folder):
+        yield from (Path(root, name) for name in names)
 
 
 def _parsed(parts: tuple[str, ...]) -> tuple[str, int, int] | None:
@@ -89,18 +103,29 @@ def _touches(ranges: Sequence[Range], first: int, end: int) -> bool:
     return any(a < end and first < b for a, b in ranges)
 
 
-def _missing(directory: Path, published: int, given_up: Sequence[Range]) -> Iterator[Problem]:
+def _wanted(published: int, given_up: Sequence[Range]) -> Iterator[_Place]:
     levels: list[tuple[int | str, int]] = [(ENTRIES, published), (0, published)]
     level, above = 1, published >> TILE_HEIGHT
     while above:
         levels.append((level, above))
         level, above = level + 1, above >> TILE_HEIGHT
     for kind, count in levels:
-        shift = 0 if isinstance(kind, str) else kind * TILE_HEIGHT
+        shift = _shift(kind)
         for index in range(-(-count // TILE_WIDTH)):
-            if _touches(given_up, index * TILE_WIDTH << shift, (index + 1) * TILE_WIDTH << shift):
-                continue
-            whole = tile_path(directory, kind, index)
-            width = min(TILE_WIDTH, count - index * TILE_WIDTH)
-            if not whole.exists() and not tile_path(directory, kind, index, width).exists():
-                yield str(whole.relative_to(directory)), "is missing"
+            if not _touches(given_up, index * TILE_WIDTH << shift, (index + 1) * TILE_WIDTH << shift):
+                yield kind, index
+
+
+def _absent(directory: Path, wanted: Sequence[_Place], published: int) -> list[_Place]:
+    """Those that stand neither complete nor as wide as a tree of this size makes them."""
+    absent = []
+    for kind, index in wanted:
+        width = min(TILE_WIDTH, (published >> _shift(kind)) - index * TILE_WIDTH)
+        whole, partial = tile_path(directory, kind, index), tile_path(directory, kind, index, width)
+        if not whole.exists() and not partial.exists():
+            absent.append((kind, index))
+    return absent
+
+
+def _shift(kind: int | str) -> int:
+    return 0 if kind == ENTRIES else int(kind) * TILE_HEIGHT

@@ -6,8 +6,9 @@ segments and can be built again, until retention deletes those.
 """
 
 import contextlib
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tristar.audit.disk import Disk
@@ -63,11 +64,34 @@ def read_hashes(directory: Path, level: int, index: int, width: int) -> list[byt
     raise FileNotFoundError(f"{tile_path(directory, level, index)}: no tile with {width} hashes")
 
 
-def _candidates(directory: Path, level: int | str, index: int, width: int) -> list[Path]:
-    whole = tile_path(directory, level, index)
-    partial = [path for path in whole.with_name(f"{whole.name}.p").glob("*") if path.name.isdigit()]
-    partial.sort(key=lambda path: int(path.name))
-    return [whole, *(path for path in partial if int(path.name) >= width)]
+def widest_hashes(directory: Path, level: int, index: int) -> list[bytes]:
+    """All hashes of the widest stored form of a tile; none where there is none."""
+    for listed in _listings(directory, level, index, 1):
+        for candidate in (listed[0], *reversed(listed[1:])):
+            with contextlib.suppress(OSError):
+                return split_hashes(candidate.read_bytes())
+    return []
+
+
+def _candidates(directory: Path, level: int | str, index: int, width: int) -> Iterator[Path]:
+    return itertools.chain.from_iterable(_listings(directory, level, index, width))
+
+
+def _listings(directory: Path, level: int | str, index: int, width: int) -> Iterator[list[Path]]:
+    """Where so many may stand, the complete tile first; anew while the writer replaces them."""
+    whole, seen = tile_path(directory, level, index), None
+    while (found := _wide_enough(whole, width)) != seen:
+        yield [whole, *found]
+        seen = found
+
+
+def _wide_enough(whole: Path, width: int) -> list[Path]:
+    folder = whole.with_name(f"{whole.name}.p")
+    try:
+        widths = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+    except FileNotFoundError:
+        return []
+    return [folder / str(found) for found in sorted(widths) if found >= width]
 
 
 def read_entries(directory: Path, index: int, width: int) -> list[bytes]:

@@ -117,11 +117,12 @@ class _Verification:
         self._missing: list[range] = []
 
     def result(self, elsewhere: Sequence[tuple[str, bytes]]) -> Report:
-        slot = self._slot()
+        # In this order: what is published was in the slots before.
+        note, slot = self._note(), self._slot()
         if slot is None:
             return Report(0, b"", "", faults=self._faults, notices=self._notices)
         self._read_gaps()
-        published, expected = self._published(slot), self._expected(elsewhere, slot)
+        published, expected = self._published(note, slot), self._expected(elsewhere, slot)
         known = [found for found in (published, *expected.values()) if found is not None]
         wanted = {found.size for found in known} | {reset.size for reset in self._gaps.resets}
         scans = self._scan(slot, {size // TILE_WIDTH for size in (*wanted, slot.statement.size)})
@@ -169,18 +170,29 @@ class _Verification:
         for first, end in self._gaps.deleted:
             self._notices.append(f"records {first} to {end - 1} were deleted by retention (audit_retention)")
 
-    def _published(self, slot: Slot) -> Statement | None:
+    def _note(self) -> bytes | None:
         path = self._directory / CHECKPOINT
-        try:
-            found = read_checkpoint(path.read_bytes(), self._keys)
-        except FileNotFoundError:
+        return path.read_bytes() if path.exists() else None
+
+    def _published(self, note: bytes | None, slot: Slot) -> Statement | None:
+        note = self._note() if note is None and slot.closed else note
+        if note is None:
             if slot.closed:
                 self._faults.append(Fault(CHECKPOINT, None, "is missing"))
             return None
+        try:
+            found = read_checkpoint(note, self._keys)
         except ValueError as error:
             self._faults.append(Fault(CHECKPOINT, None, f"is damaged: {error}"))
             return None
         return self._fitting(found, slot, CHECKPOINT)
+
+    def _newest_size(self) -> int:
+        """How many records the published checkpoint covers by now; 0 where it is none."""
+        try:
+            return read_checkpoint(self._note() or b"", self._keys).size
+        except ValueError:
+            return 0
 
     def _fitting(self, found: Statement, slot: Slot, name: str) -> Statement | None:
         if found.origin != slot.statement.origin:
@@ -294,9 +306,15 @@ class _Verification:
             self._faults.append(Fault(SLOTS, None, "the log's lines do not lead to its root"))
         bound = published.size if published is not None else 0
         known = {(fault.file, fault.problem) for fault in self._faults}
-        for name, problem in check_tiles(
-            self._directory, grove, bound, self._gaps.accepted, closed=slot.closed
-        ):
+        found = check_tiles(
+            self._directory,
+            grove,
+            bound,
+            self._gaps.accepted,
+            closed=slot.closed,
+            newest=self._newest_size,
+        )
+        for name, problem in found:
             if (name, problem) not in known:
                 self._faults.append(Fault(name, None, problem))
 

@@ -196,8 +196,8 @@ class Neighbours:
 def _first_words(words: int) -> int:
     """By how many of the words vectors are sieved.
 
-    Three of each eight: of vectors like those of texts, 384 parts to 3,072, the twenty nearest of 100,000
-    are then found as surely as by all words, within half a per cent (docs/memory.md).
+    Three of each eight: of vectors like those of texts, 384 parts to 3,072, as many of the nearest are found
+    as by all words, within one in a hundred (docs/decisions/0006-vectors-in-the-process.md).
     """
     return min(words, _WORDS_AT_ONCE * -(-words // 8))
 
