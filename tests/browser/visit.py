@@ -97,14 +97,14 @@ class Visit:
 
     def assert_clean(self) -> None:
         """No error in the browser's console, no request to anybody else."""
-        assert self.errors == []
+        assert self.errors == [], self.errors
         assert self.foreign == []
 
     def _hear(self, message: ConsoleMessage) -> None:
         if self.refusals_expected and message.text.startswith("Failed to load resource"):
             return
         if message.type in {"error", "warning"}:
-            self.errors.append(message.text)
+            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
 
     def _see(self, request: Request) -> None:
         self.asked.append(request)
